@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Builds what the end-to-end tests run against (kube-apiserver, etcd, kubectl, helm) once, into the user's cache folder.
+# Stdout is one line, the folder with the programs; everything else goes to stderr. See README.md beside this file.
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+
+# Part of the cache key: raise it when the flags below change, so that old binaries are not taken for new ones.
+recipe=1
+
+say() { printf 'envtest: %s\n' "$*" >&2; }
+fail() {
+  say "$*"
+  exit 2
+}
+
+# version_of MODULE FILE: the version a go.mod requires of a module.
+version_of() {
+  awk -v module="$1" '$1 == module && $2 ~ /^v/ { print $2; found = 1; exit }
+    $1 == "require" && $2 == module { print $3; found = 1; exit }
+    END { exit !found }' "$2" || fail "$2 does not require $1"
+}
+
+hash_of() {
+  { echo "recipe $recipe"; cat -- "$@"; } |
+    if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c 1-12
+}
+
+# go_build FOLDER OUT LDFLAGS PACKAGE: builds one tool of the module in FOLDER.
+go_build() {
+  local log
+  log="$(dirname -- "$2")/build.log"
+  # A go.work further up must not change what is built; without cgo no C compiler is needed. 9 is the lock: not go's.
+  if ! (cd -- "$here/$1" && GOWORK=off CGO_ENABLED=0 \
+    go build -mod=readonly -trimpath -buildvcs=false -ldflags "-s -w $3" -o "$2" "$4") >"$log" 2>&1 9>&-; then
+    tail -n 20 -- "$log" >&2
+    fail "building $4 failed, the lines above say why"
+  fi
+}
+
+build_helm() {
+  go_build helm "$1/helm" "-X helm.sh/helm/v4/internal/version.version=$helm_version" helm.sh/helm/v4/cmd/helm
+}
+
+build_kube() {
+  local package=k8s.io/component-base/version client=k8s.io/client-go/pkg/version major minor stamp
+  IFS=. read -r major minor _ <<<"${kube_version#v}"
+  # Without the stamp the server calls itself v0.0.0-master and a chart's kubeVersion refuses it.
+  stamp="-X $package.gitVersion=$kube_version -X $package.gitMajor=$major -X $package.gitMinor=$minor"
+  stamp+=" -X $client.gitVersion=$kube_version -X $client.gitMajor=$major -X $client.gitMinor=$minor"
+  say "building kube-apiserver $kube_version (downloads 1.5 GB at first; about 4 minutes on two cores)"
+  go_build "$kube_folder" "$1/kube-apiserver" "$stamp" k8s.io/kubernetes/cmd/kube-apiserver
+  say "building kubectl $kube_version (under a minute)"
+  go_build "$kube_folder" "$1/kubectl" "$stamp" k8s.io/kubernetes/cmd/kubectl
+  say "building etcd $etcd_version (a few seconds)"
+  go_build "$kube_folder" "$1/etcd" "" go.etcd.io/etcd/server/v3
+}
+
+need_go() {
+  command -v go >/dev/null ||
+    fail "Go is not installed; it builds $1 (https://go.dev/dl, or set KUBEBUILDER_ASSETS to a folder that has them)"
+}
+
+# into FOLDER FILL: makes FOLDER by FILL-ing one beside it and renaming, so that what was interrupted never looks finished.
+into() {
+  local folder=$1 fill=$2
+  if [[ ! -d $folder ]]; then
+    mkdir -p -- "$(dirname -- "$folder")"
+    # The lock only saves work done twice; without flock (macOS) the rename alone keeps the folder whole.
+    if command -v flock >/dev/null; then
+      exec 9>"$folder.lock"
+      if ! flock -n 9; then
+        say "another build is under way, waiting for it"
+        flock 9
+      fi
+      rm -rf -- "$folder".building.*
+    fi
+    if [[ ! -d $folder ]]; then
+      building="$folder.building.$$"
+      trap 'rm -rf -- "$building"' EXIT
+      mkdir -p -- "$building"
+      "$fill" "$building"
+      rm -f -- "$building/build.log"
+      mv -- "$building" "$folder"
+      say "done: $folder"
+    fi
+  fi
+  printf '%s\n' "$folder"
+}
+
+everything() {
+  build_kube "$1"
+  say "building helm $helm_version (about 2 minutes)"
+  build_helm "$1"
+}
+
+beside_assets() {
+  local program helm
+  for program in kube-apiserver etcd kubectl; do
+    ln -s -- "$assets/$program" "$1/$program"
+  done
+  if helm=$(command -v helm); then
+    ln -s -- "$helm" "$1/helm"
+  else
+    need_go "helm, which KUBEBUILDER_ASSETS does not have"
+    say "building helm $helm_version (about 2 minutes)"
+    build_helm "$1"
+  fi
+}
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/lockkeeper/envtest"
+helm_version=$(version_of helm.sh/helm/v4 "$here/helm/go.mod")
+platform="$(uname -s)-$(uname -m)"
+
+if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+  assets=${KUBEBUILDER_ASSETS%/}
+  for program in kube-apiserver etcd kubectl; do
+    [[ -x $assets/$program ]] || fail "KUBEBUILDER_ASSETS is set to $assets, which has no $program"
+  done
+  if [[ -x $assets/helm ]]; then
+    printf '%s\n' "$assets"
+  else
+    # That folder is not ours to write to, so helm and links to the rest go into one of ours.
+    key=$({ printf '%s\n' "$assets"; command -v helm || true; } | hash_of "$here/helm/go.mod" "$here/helm/go.sum" -)
+    into "$cache/assets-helm-$helm_version-$platform-$key" beside_assets
+  fi
+  exit 0
+fi
+
+kube_folder="kube-${ENVTEST_K8S:-1.36}"
+if [[ ! -f $here/$kube_folder/go.mod ]]; then
+  there=$(cd -- "$here" && for folder in kube-*/; do printf '%s ' "$(basename -- "${folder#kube-}")"; done)
+  fail "no Kubernetes ${ENVTEST_K8S} here; ENVTEST_K8S can be: ${there% }"
+fi
+kube_version=$(version_of k8s.io/kubernetes "$here/$kube_folder/go.mod")
+etcd_version=$(version_of go.etcd.io/etcd/server/v3 "$here/$kube_folder/go.mod")
+key=$(hash_of "$here/$kube_folder"/go.{mod,sum} "$here"/helm/go.{mod,sum})
+folder="$cache/kube-$kube_version-etcd-$etcd_version-helm-$helm_version-$platform-$key"
+[[ -d $folder ]] || need_go "kube-apiserver, etcd, kubectl and helm"
+into "$folder" everything
