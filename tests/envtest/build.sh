@@ -117,6 +117,8 @@ if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
   for program in kube-apiserver etcd kubectl; do
     [[ -x $assets/$program ]] || fail "KUBEBUILDER_ASSETS is set to $assets, which has no $program"
   done
+  # Links need it absolute.
+  assets=$(cd -- "$assets" && pwd)
   if [[ -x $assets/helm ]]; then
     printf '%s\n' "$assets"
   else
