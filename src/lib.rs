@@ -1,1 +1,30 @@
-//! x
+//! lockkeeper: the gate in front of automated remediation on Kubernetes.
+//!
+//! ```text
+//!             main → cli → run ────────────────────────────────────────┐ knows all, decides nothing
+//!    SHELL    webhook                       tls          telemetry     │
+//!               │  └─ cluster ─ manifest                     │         │
+//!    PURE       └──→ routing ←───────────────────────────────┘         │
+//!                fault │                                       config ─┘
+//!                     api
+//! ```
+//!
+//! One request: bytes ─decode→ Review ─understand→ Request ─┐
+//!              watch events → Index ─view(&Request)→ View ─┴ decide(&Request, &View, &Policy, now) → Verdict ─answer→ bytes
+
+pub mod api;
+pub mod routing;
+
+pub mod fault;
+
+pub mod cluster;
+pub mod manifest;
+pub mod webhook;
+
+pub mod telemetry;
+pub mod tls;
+
+pub mod config;
+
+pub mod cli;
+pub mod run;

@@ -1,0 +1,166 @@
+//! Members whose odd forms mean "not set", and the parts that both kinds share.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{ObjectKey, ReadError, Timestamp, missing, said};
+
+/// A time; whatever is none is not set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Time(pub Option<Timestamp>);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TimeVisitor).map(Time)
+    }
+}
+
+struct TimeVisitor;
+
+impl<'de> Visitor<'de> for TimeVisitor {
+    type Value = Option<Timestamp>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(rfc3339(text))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+/// RFC 3339 has a date, a time and an offset; jiff reads more forms than that.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let dated = bytes.len() >= 20 && bytes[4] == b'-' && bytes[7] == b'-' && matches!(bytes[10], b'T' | b't' | b' ');
+    dated.then(|| text.parse().ok()).flatten()
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Meta {
+    name: Option<Box<str>>,
+    namespace: Option<Box<str>>,
+    uid: Option<Box<str>>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<IgnoredAny>,
+}
+
+/// The metadata of a stored object.
+pub(super) struct Identity {
+    pub key: ObjectKey,
+    pub uid: Box<str>,
+    pub created: Option<Timestamp>,
+    pub deleting: bool,
+}
+
+impl Meta {
+    pub fn identity(self) -> Result<Identity, ReadError> {
+        Ok(Identity {
+            key: ObjectKey {
+                namespace: said(self.namespace).unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
+                name: said(self.name).ok_or_else(|| missing("metadata.name"))?,
+            },
+            uid: self.uid.unwrap_or_default(),
+            created: self.creation_timestamp.and_then(|time| time.0),
+            deleting: self.deletion_timestamp.is_some(),
+        })
+    }
+}
+
+/// A manifest without a namespace is created there by kubectl; what an API server stores always has one.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// A reference whose name alone matters.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct Named {
+    name: Option<Box<str>>,
+}
+
+impl Named {
+    pub fn is_set(&self) -> bool {
+        self.name.as_ref().is_some_and(|name| !name.is_empty())
+    }
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct Reference {
+    pub namespace: Option<Box<str>>,
+    pub name: Option<Box<str>>,
+    pub uid: Option<Box<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_time_is_not_set() {
+        for json in [
+            "null",
+            "3",
+            "-1",
+            "1.5",
+            "true",
+            "[1,[2]]",
+            "{\"a\":{}}",
+            "\"\"",
+            "\"soon\"",
+            "\"2026-13-01T00:00:00Z\"",
+            "\"2026-01-05\"",
+            "\"2026-01-05T10:04:00\"",
+            "\"999999-01-01T00:00:00Z\"",
+            "\"20260105T100400Z\"",
+            "\"ü\"",
+            "\"2026-01-0üT10:04:00Z\"",
+        ] {
+            assert_eq!(serde_json::from_str::<Time>(json).unwrap(), Time(None), "{json}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_rfc_3339_is_a_time() {
+        let at = |json| serde_json::from_str::<Time>(json).unwrap().0.unwrap().to_string();
+        for json in [
+            "\"2026-01-05T10:04:00Z\"",
+            "\"2026-01-05t10:04:00z\"",
+            "\"2026-01-05T12:04:00+02:00\"",
+            "\"2026-01-05 10:04:00Z\"",
+        ] {
+            assert_eq!(at(json), "2026-01-05T10:04:00Z", "{json}");
+        }
+        assert_eq!(at("\"2026-01-05T10:04:00.25Z\""), "2026-01-05T10:04:00.25Z");
+        assert_eq!(at("\"2016-12-31T23:59:60Z\""), "2016-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,80 @@
+//! The tolerant reader. Kubernaut shipped three shapes under one version name; each is read as it is stored, flat or in
+//! groups, and becomes one understood value: the facts that routing asks for, not the object.
+//!
+//! Null is absent. A time that cannot be understood is not set. Another JSON type where a member is relied on makes the
+//! object unreadable, and says which member.
+
+mod candidate;
+mod execution;
+mod lenient;
+mod request;
+mod target;
+
+pub use candidate::{Candidate, Cause, NotACandidate};
+pub use execution::{ExecutionPhase, Failure, WorkflowExecution};
+pub use request::{Block, RemediationRequest, RequestPhase};
+pub use target::{Target, TargetError, TargetId};
+
+pub use k8s_openapi::jiff::Timestamp;
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+/// namespace/name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The RemediationRequest that a WorkflowExecution names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentRef {
+    /// The execution's own, where the reference gives none.
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+    pub uid: Option<Box<str>>,
+}
+
+impl ParentRef {
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+}
+
+/// Why a stored object cannot be read: the member and what was expected of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct ReadError {
+    pub path: String,
+    pub problem: String,
+}
+
+/// Decodes the members that a type names and skips the rest, at any depth.
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let (path, inner) = (error.path().to_string(), error.into_inner());
+        ReadError { path, problem: inner.to_string() }
+    })?;
+    deserializer.end().map_err(|error| ReadError { path: ".".to_owned(), problem: error.to_string() })?;
+    Ok(value)
+}
+
+/// A missing member that the facts rest on.
+fn missing(path: &str) -> ReadError {
+    ReadError { path: path.to_owned(), problem: "missing or empty".to_owned() }
+}
+
+/// A string that says something.
+fn said(text: Option<Box<str>>) -> Option<Box<str>> {
+    text.filter(|text| !text.is_empty())
+}

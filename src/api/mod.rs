@@ -1,0 +1,9 @@
+//! What is stored: the CRDs we ship, and what we understand of objects in any of the shapes that clusters hold.
+//!
+//! In: JSON. Out: facts, candidates, CustomResourceDefinitions. Never: knows routing, a clock, a log.
+//! Fails: with the path of the member that could not be read.
+
+pub mod crds;
+pub mod duration;
+pub mod facts;
+pub mod v1alpha1;

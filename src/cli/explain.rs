@@ -1,0 +1,158 @@
+//! `lockkeeper explain`
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use k8s_openapi::jiff::Timestamp;
+
+use super::output::{Format, Line, Paint};
+use super::{Ended, output, state};
+use crate::api::duration::GoDuration;
+use crate::api::facts::{ObjectKey, ParentRef, RemediationRequest, Target, WorkflowExecution};
+use crate::cluster::Index;
+use crate::config::Settings;
+use crate::routing::{self, Request, Stored, Verdict, View};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  lockkeeper explain payments/rr-8 --target payments/Deployment/api
+  lockkeeper explain payments/we-rr-8 --state examples/state --at 2026-01-05T10:02:33Z
+  lockkeeper explain --target Node/worker-1 --cluster eu-1 -o json
+
+NS/NAME is a WorkflowExecution, else a RemediationRequest; with --target alone, whatever holds that target is told.
+Exit code: 0 nothing holds it, 1 something does, 2 the question makes no sense.")]
+pub(super) struct Explain {
+    /// WorkflowExecution or RemediationRequest to explain
+    #[arg(value_name = "NS/NAME", required_unless_present = "target", value_parser = parse_key)]
+    object: Option<ObjectKey>,
+    /// Target to ask about: ns/kind/name or kind/name
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Cluster of the target, as in spec.clusterID
+    #[arg(long, value_name = "ID", requires = "target")]
+    cluster: Option<String>,
+    /// Take the state from a folder of manifests instead of a cluster
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Judge as of this time instead of now
+    #[arg(long, value_name = "RFC3339", value_parser = state::parse_at)]
+    at: Option<Timestamp>,
+    /// Configuration file (YAML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Form of the output
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is asked, and its name for the reader.
+struct Question {
+    about: String,
+    request: Request,
+}
+
+impl Explain {
+    pub fn run(self) -> anyhow::Result<Ended> {
+        let policy = Settings::load(self.config.as_deref(), std::env::vars())?.policy();
+        let target = self.target.as_deref().map(|text| Target::parse(text, self.cluster.as_deref())).transpose();
+        let target = target.map_err(|error| anyhow::anyhow!("--target: {error}"))?;
+        let index = state::load(self.state.as_deref())?;
+        let question = question(&index, self.object.as_ref(), target)?;
+        let view = index.view(&question.request, Instant::now() + PATIENCE)?;
+        let view = View { age: Duration::ZERO, ..view };
+        let verdict = routing::decide(&question.request, &view, &policy, state::clock(self.at));
+        output::print(&match self.output {
+            Format::Json => {
+                Line::new(None, &self.object.map(|key| key.to_string()).unwrap_or_default(), &verdict).to_json()?
+            }
+            Format::Text => text(&question, &verdict, Paint::stdout()),
+        })?;
+        Ok(if verdict.admitted() { Ended::Well } else { Ended::No })
+    }
+}
+
+fn parse_key(text: &str) -> Result<ObjectKey, String> {
+    let (namespace, name) = text.split_once('/').ok_or("expected namespace/name")?;
+    if namespace.is_empty() || name.is_empty() || name.contains('/') {
+        return Err("expected namespace/name".to_owned());
+    }
+    Ok(ObjectKey { namespace: namespace.into(), name: name.into() })
+}
+
+/// With a target at hand the name is a parent's, as in the command that a refusal shows.
+fn question(index: &Index, object: Option<&ObjectKey>, target: Option<Target>) -> anyhow::Result<Question> {
+    match (object, target) {
+        (None, Some(target)) => {
+            Ok(Question { about: "whatever holds it".to_owned(), request: Request::target(target) })
+        }
+        (Some(key), Some(target)) => Ok(for_parent(key, index.request(key).as_deref(), target)),
+        (Some(key), None) => match (index.execution(key), index.request(key)) {
+            (Some(execution), _) => for_execution(&execution),
+            (None, Some(request)) => Ok(for_parent(key, Some(&request), own_target(&request)?)),
+            (None, None) => {
+                anyhow::bail!("{key}: no WorkflowExecution and no RemediationRequest of this name that can be read")
+            }
+        },
+        (None, None) => anyhow::bail!("name a WorkflowExecution, a RemediationRequest or a --target"),
+    }
+}
+
+fn for_execution(execution: &WorkflowExecution) -> anyhow::Result<Question> {
+    let Some(identity) = &execution.target else {
+        anyhow::bail!("{}: its spec.targetResource is neither ns/kind/name nor kind/name", execution.key)
+    };
+    Ok(Question {
+        about: format!("WorkflowExecution {}", execution.key),
+        request: Request {
+            key: Some(execution.key.clone()),
+            stored: Some(Stored { created: execution.created }),
+            parent: Some(execution.parent.clone()),
+            target: Target::from(identity.clone()),
+            workflow_id: Some(execution.workflow_id.clone()),
+            parameter_names: Vec::new(),
+        },
+    })
+}
+
+fn for_parent(key: &ObjectKey, request: Option<&RemediationRequest>, target: Target) -> Question {
+    let parent = ParentRef { namespace: key.namespace.clone(), name: key.name.clone(), uid: None };
+    let workflow_id = request.and_then(|request| request.selected_workflow_id.clone());
+    Question {
+        about: format!("RemediationRequest {key}"),
+        request: Request {
+            key: None,
+            stored: None,
+            parent: Some(parent),
+            target,
+            workflow_id,
+            parameter_names: Vec::new(),
+        },
+    }
+}
+
+fn own_target(request: &RemediationRequest) -> anyhow::Result<Target> {
+    request.own_target().map_err(|error| {
+        anyhow::anyhow!("{}: its target cannot be asked about: {error}; name one with --target", request.key)
+    })
+}
+
+fn text(question: &Question, verdict: &Verdict, paint: Paint) -> String {
+    let target = &question.request.target;
+    let cluster = if target.cluster().is_empty() { String::new() } else { format!(" on cluster {}", target.cluster()) };
+    let mut text = format!("{}, target {}{cluster}\n", question.about, target.as_written());
+    text += &match &verdict.hold {
+        None => format!("{}\n", paint.good("nothing holds it")),
+        Some(hold) => format!("{} {}\n", paint.bad("held:"), hold.told(verdict.at)),
+    };
+    if let Some(seconds) = verdict.retry_after_seconds() {
+        text += &format!("try again in {}\n", GoDuration::seconds(seconds));
+    }
+    text += &format!("\n{}", output::table(verdict, paint));
+    for warning in verdict.warning_lines() {
+        text += &format!("{} {warning}\n", paint.odd("warning:"));
+    }
+    text
+}

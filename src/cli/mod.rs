@@ -1,0 +1,114 @@
+//! The command line: flags as typed → settings as meant; one file for each subcommand.
+//!
+//! In: arguments. Out: text or JSON on standard output, diagnostics on standard error, an exit code.
+//! Fails: exit code 2 and one line.
+
+mod certs;
+mod completion;
+mod crds;
+mod explain;
+mod output;
+mod review;
+mod serve;
+mod state;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ended, in the words of the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// 0: all well.
+    Well,
+    /// 1: the answer is no.
+    No,
+}
+
+#[derive(Parser)]
+#[command(name = "lockkeeper", version, about, long_about = None, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the admission webhook over HTTPS
+    Serve(serve::Serve),
+    /// Judge WorkflowExecutions or AdmissionReviews from files, as the webhook would
+    Review(review::Review),
+    /// Say what holds a WorkflowExecution, a RemediationRequest or a target, check by check
+    Explain(explain::Explain),
+    /// Print the CustomResourceDefinitions that lockkeeper ships
+    Crds(crds::Crds),
+    /// Make a development CA and serving pair
+    Certs(certs::Certs),
+    /// Print a completion script for a shell
+    Completion(completion::Completion),
+}
+
+/// Runs one command line.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(as_lockkeeper(arguments)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // --help and --version are no errors; the rest is 2, as clap has it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = match cli.command {
+        Command::Serve(command) => command.run(),
+        Command::Review(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Crds(command) => command.run(),
+        Command::Certs(command) => command.run(),
+        Command::Completion(command) => command.run(),
+    };
+    match ended {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::No) => ExitCode::from(1),
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lockkeeper: {}", one_line(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Under the name kubectl-lockkeeper the binary is a kubectl plugin; help and usage keep the one name.
+fn as_lockkeeper(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    std::iter::once(OsString::from("lockkeeper")).chain(arguments.skip(1))
+}
+
+/// The error and what caused it, in one line.
+fn one_line(error: &anyhow::Error) -> String {
+    crate::routing::one_line(&format!("{error:#}"), 2000)
+}
+
+/// A runtime for one command.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+}

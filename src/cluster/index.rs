@@ -1,0 +1,328 @@
+//! Facts by the questions that are asked of them: a parent by its name, siblings by signal, history by target.
+
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+use parking_lot::{Mutex, RwLock};
+
+use super::inputs::{Health, Input, Pulse};
+use crate::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, TargetId, WorkflowExecution};
+use crate::routing::{History, Parent, Request, Siblings, View};
+
+type Map<K, V> = HashMap<K, V, ahash::RandomState>;
+type Set<K> = HashSet<K, ahash::RandomState>;
+
+/// The index: written by its sources, read by decisions.
+#[derive(Default)]
+pub struct Index {
+    world: RwLock<World>,
+    pulses: Mutex<[Pulse; Input::ALL.len()]>,
+}
+
+/// Why there is no view now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    #[error("{0} not listed yet; the gate answers once it is")]
+    NotListed(Input),
+    #[error("routing state is busy; ask again")]
+    Busy,
+}
+
+/// One object as a source saw it: its name, and its facts if it could be read.
+#[derive(Debug)]
+pub struct Seen<T> {
+    pub key: ObjectKey,
+    pub facts: Result<T, ReadError>,
+}
+
+impl Index {
+    /// All that a decision on this request may know.
+    ///
+    /// # Errors
+    /// While an input was never listed, or where the index cannot be read before the deadline.
+    pub fn view(&self, request: &Request, deadline: Instant) -> Result<View, Unavailable> {
+        let age = self.age()?;
+        let world = self.world.try_read_until(deadline).ok_or(Unavailable::Busy)?;
+        let parent = request.parent.as_ref().map_or(Parent::NotAsked, |reference| world.parent(reference));
+        let siblings = world.siblings_of(&parent);
+        let history = world.histories.get(request.target.identity()).cloned().unwrap_or_default();
+        Ok(View { parent, siblings, history, age })
+    }
+
+    /// The request of this name, where it is there and readable.
+    #[must_use]
+    pub fn request(&self, key: &ObjectKey) -> Option<Arc<RemediationRequest>> {
+        self.world.read().requests.get(key)
+    }
+
+    /// The execution of this name, where it is there and readable.
+    #[must_use]
+    pub fn execution(&self, key: &ObjectKey) -> Option<Arc<WorkflowExecution>> {
+        self.world.read().executions.get(key)
+    }
+
+    /// Takes an object in, in place of what was known under its name. One that cannot be read is counted and left out.
+    pub fn put<T: Tracked>(&self, seen: Seen<T>) {
+        let mut world = self.world.write();
+        let was_unreadable = T::table(&mut world).unreadable.contains(&seen.key);
+        world.forget::<T>(&seen.key);
+        match seen.facts {
+            Ok(facts) => world.learn(Arc::new(facts)),
+            Err(error) => {
+                if !was_unreadable {
+                    tracing::warn!(input = %T::INPUT, object = %seen.key, %error, "left out: this object cannot be read");
+                }
+                T::table(&mut world).unreadable.insert(seen.key);
+            }
+        }
+    }
+
+    /// Forgets an object that was deleted.
+    pub fn remove<T: Tracked>(&self, key: &ObjectKey) {
+        self.world.write().forget::<T>(key);
+    }
+
+    /// A list is complete: forgets what it did not hold, and counts the input as listed.
+    pub fn listed<T: Tracked>(&self, present: &HashSet<ObjectKey>) {
+        {
+            let mut world = self.world.write();
+            for gone in T::table(&mut world).missing_from(present) {
+                world.forget::<T>(&gone);
+            }
+        }
+        let mut pulses = self.pulses.lock();
+        let pulse = &mut pulses[T::INPUT as usize];
+        pulse.listed = true;
+        pulse.alive = Some(Instant::now());
+    }
+
+    /// The input's stream was proved alive: an event, a bookmark, a watch opened anew, a folder scanned.
+    pub fn alive(&self, input: Input) {
+        self.pulses.lock()[input as usize].alive = Some(Instant::now());
+    }
+
+    /// An event of the input arrived.
+    pub fn event(&self, input: Input, at: Timestamp) {
+        let pulse = &mut self.pulses.lock()[input as usize];
+        pulse.alive = Some(Instant::now());
+        pulse.last_event = Some(at);
+    }
+
+    /// Every input, for probes and metrics.
+    #[must_use]
+    pub fn health(&self) -> [Health; Input::ALL.len()] {
+        let pulses = *self.pulses.lock();
+        let world = self.world.read();
+        Input::ALL.map(|input| {
+            let pulse = pulses[input as usize];
+            let (objects, unreadable) = match input {
+                Input::RemediationRequests => world.requests.counts(),
+                Input::WorkflowExecutions => world.executions.counts(),
+            };
+            Health { input, listed: pulse.listed, age: pulse.age(), last_event: pulse.last_event, objects, unreadable }
+        })
+    }
+
+    /// The age of the quietest input.
+    ///
+    /// # Errors
+    /// While an input was never listed.
+    pub fn age(&self) -> Result<Duration, Unavailable> {
+        let pulses = *self.pulses.lock();
+        let mut oldest = Duration::ZERO;
+        for (input, pulse) in Input::ALL.into_iter().zip(pulses) {
+            let age = pulse.age().filter(|_| pulse.listed).ok_or(Unavailable::NotListed(input))?;
+            oldest = oldest.max(age);
+        }
+        Ok(oldest)
+    }
+}
+
+#[derive(Default)]
+pub struct World {
+    requests: Table<RemediationRequest>,
+    executions: Table<WorkflowExecution>,
+    siblings: Map<Signal, Arc<Siblings>>,
+    histories: Map<TargetId, Arc<History>>,
+}
+
+impl World {
+    fn parent(&self, reference: &ParentRef) -> Parent {
+        let key = reference.key();
+        match self.requests.get(&key) {
+            Some(request) => Parent::Found(request),
+            None if self.requests.unreadable.contains(&key) => Parent::Unreadable,
+            None => Parent::Missing,
+        }
+    }
+
+    fn siblings_of(&self, parent: &Parent) -> Arc<Siblings> {
+        let Parent::Found(parent) = parent else { return Arc::default() };
+        self.siblings.get(&Signal::of(parent)).cloned().unwrap_or_default()
+    }
+
+    fn learn<T: Tracked>(&mut self, facts: Arc<T>) {
+        facts.link(self);
+        T::table(self).readable.insert(ByKey(facts));
+    }
+
+    fn forget<T: Tracked>(&mut self, key: &ObjectKey) {
+        let table = T::table(self);
+        table.unreadable.remove(key);
+        if let Some(ByKey(facts)) = table.readable.take(key) {
+            facts.unlink(self);
+        }
+    }
+}
+
+/// A kind that the index follows.
+pub trait Tracked: Sized + Send + Sync + 'static {
+    const INPUT: Input;
+
+    fn key(&self) -> &ObjectKey;
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// Where the object is in none of the forms that we know.
+    fn read(json: &str) -> Result<Self, ReadError>;
+
+    #[doc(hidden)]
+    fn table(world: &mut World) -> &mut Table<Self>;
+    #[doc(hidden)]
+    fn link(self: &Arc<Self>, world: &mut World);
+    #[doc(hidden)]
+    fn unlink(&self, world: &mut World);
+}
+
+impl Tracked for RemediationRequest {
+    const INPUT: Input = Input::RemediationRequests;
+
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    fn read(json: &str) -> Result<Self, ReadError> {
+        Self::from_json(json)
+    }
+
+    fn table(world: &mut World) -> &mut Table<Self> {
+        &mut world.requests
+    }
+
+    fn link(self: &Arc<Self>, world: &mut World) {
+        Arc::make_mut(world.siblings.entry(Signal::of(self)).or_default()).insert(self.clone());
+    }
+
+    fn unlink(&self, world: &mut World) {
+        let signal = Signal::of(self);
+        if let Some(siblings) = world.siblings.get_mut(&signal) {
+            Arc::make_mut(siblings).remove(self);
+            if siblings.is_empty() {
+                world.siblings.remove(&signal);
+            }
+        }
+    }
+}
+
+impl Tracked for WorkflowExecution {
+    const INPUT: Input = Input::WorkflowExecutions;
+
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    fn read(json: &str) -> Result<Self, ReadError> {
+        Self::from_json(json)
+    }
+
+    fn table(world: &mut World) -> &mut Table<Self> {
+        &mut world.executions
+    }
+
+    fn link(self: &Arc<Self>, world: &mut World) {
+        let Some(target) = &self.target else { return };
+        Arc::make_mut(world.histories.entry(target.clone()).or_default()).insert(self.clone());
+    }
+
+    fn unlink(&self, world: &mut World) {
+        let Some(target) = &self.target else { return };
+        if let Some(history) = world.histories.get_mut(target) {
+            Arc::make_mut(history).remove(self);
+            if history.is_empty() {
+                world.histories.remove(target);
+            }
+        }
+    }
+}
+
+/// What siblings share: namespace, fingerprint, the target's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Signal {
+    namespace: Box<str>,
+    fingerprint: Box<str>,
+    target_namespace: Box<str>,
+}
+
+impl Signal {
+    fn of(request: &RemediationRequest) -> Self {
+        Self {
+            namespace: request.key.namespace.clone(),
+            fingerprint: request.fingerprint.clone(),
+            target_namespace: request.target_namespace().into(),
+        }
+    }
+}
+
+/// The objects of one kind by name. The name lives in the facts alone.
+pub struct Table<T> {
+    readable: Set<ByKey<T>>,
+    unreadable: Set<ObjectKey>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { readable: Set::default(), unreadable: Set::default() }
+    }
+}
+
+impl<T: Tracked> Table<T> {
+    fn get(&self, key: &ObjectKey) -> Option<Arc<T>> {
+        self.readable.get(key).map(|ByKey(facts)| facts.clone())
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        (self.readable.len(), self.unreadable.len())
+    }
+
+    fn missing_from(&self, present: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
+        let known = self.readable.iter().map(|ByKey(facts)| facts.key()).chain(&self.unreadable);
+        known.filter(|key| !present.contains(*key)).cloned().collect()
+    }
+}
+
+struct ByKey<T>(Arc<T>);
+
+impl<T: Tracked> Borrow<ObjectKey> for ByKey<T> {
+    fn borrow(&self) -> &ObjectKey {
+        self.0.key()
+    }
+}
+
+impl<T: Tracked> Hash for ByKey<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+impl<T: Tracked> PartialEq for ByKey<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl<T: Tracked> Eq for ByKey<T> {}

@@ -1,0 +1,56 @@
+//! Whether each input was listed once, and how long ago its stream was last proved alive.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+
+/// What the index is fed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    RemediationRequests,
+    WorkflowExecutions,
+}
+
+impl Input {
+    pub const ALL: [Self; 2] = [Self::RemediationRequests, Self::WorkflowExecutions];
+
+    /// The resource name, as in RBAC rules, probes and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RemediationRequests => "remediationrequests",
+            Self::WorkflowExecutions => "workflowexecutions",
+        }
+    }
+}
+
+impl std::fmt::Display for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One input, as probes and metrics see it.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub input: Input,
+    pub listed: bool,
+    /// None: never proved alive.
+    pub age: Option<Duration>,
+    pub last_event: Option<Timestamp>,
+    pub objects: usize,
+    pub unreadable: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pulse {
+    pub listed: bool,
+    pub alive: Option<Instant>,
+    pub last_event: Option<Timestamp>,
+}
+
+impl Pulse {
+    pub fn age(&self) -> Option<Duration> {
+        self.alive.map(|alive| alive.elapsed())
+    }
+}

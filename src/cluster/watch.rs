@@ -1,0 +1,261 @@
+//! A cluster as a source: list page by page, then watch, for ever.
+//!
+//! Not kube-runtime's watcher: it keeps bookmarks and reopened watches to itself, and these are the proof that a quiet
+//! stream is alive.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::core::params::{ListParams, WatchParams};
+use kube::core::{Request, WatchEvent};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
+use super::index::{Index, Seen, Tracked};
+use crate::api::facts::ObjectKey;
+
+/// How often a stream must prove that it is alive.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    watch: Duration,
+}
+
+impl Pace {
+    /// Watches shorter than half of `staleness.max`, so that a quiet cluster never looks stale.
+    #[must_use]
+    pub fn within(staleness_max: Duration) -> Self {
+        Self { watch: (staleness_max / 3).clamp(Duration::from_secs(1), Duration::from_secs(240)) }
+    }
+
+    fn seconds(self) -> u32 {
+        u32::try_from(self.watch.as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Objects a page: a page is all that is held beside the facts.
+const PAGE: u32 = 500;
+/// A call that says nothing for so long is given up.
+const CALL: Duration = Duration::from_secs(30);
+/// Past the watch's own end, its connection counts as dead.
+const GRACE: Duration = Duration::from_secs(2);
+const BACKOFF: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// What ended a stream.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    #[error("the resource version is too old")]
+    Expired,
+    #[error("{}", short(.0))]
+    Api(#[from] kube::Error),
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    #[error("the answer is not a list: {0}")]
+    Odd(serde_json::Error),
+}
+
+/// One line, without the debug form that kube appends.
+fn short(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => crate::routing::one_line(&status.message, 300),
+        other => crate::routing::one_line(&other.to_string(), 300),
+    }
+}
+
+/// Keeps the index true to the cluster until the future is dropped.
+pub async fn follow<T: Tracked>(client: Client, index: Arc<Index>, pace: Pace) {
+    let mut trouble = Trouble::default();
+    let mut reached = None;
+    loop {
+        match step::<T>(&client, &index, pace, &mut reached).await {
+            Ok(()) => trouble.over(T::INPUT),
+            Err(WatchError::Expired) => {
+                tracing::debug!(input = %T::INPUT, "resource version expired, listing anew");
+                reached = None;
+            }
+            Err(error) => trouble.wait(T::INPUT, &error).await,
+        }
+    }
+}
+
+/// One list, or one watch from where the last one came to; a watch that breaks is taken up where it broke.
+async fn step<T: Tracked>(
+    client: &Client,
+    index: &Index,
+    pace: Pace,
+    reached: &mut Option<String>,
+) -> Result<(), WatchError> {
+    match reached {
+        Some(reached) => watch::<T>(client, index, pace, reached).await,
+        None => {
+            *reached = Some(list::<T>(client, index).await?);
+            Ok(())
+        }
+    }
+}
+
+/// Lists everything once, for a command that asks one question.
+///
+/// # Errors
+/// Where the cluster cannot be reached or refuses.
+pub async fn list_once<T: Tracked>(client: &Client, index: &Index) -> Result<(), WatchError> {
+    list::<T>(client, index).await.map(drop)
+}
+
+async fn list<T: Tracked>(client: &Client, index: &Index) -> Result<String, WatchError> {
+    let mut present = HashSet::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let request = Request::new(path::<T>()).list(&params).map_err(kube::Error::BuildRequest)?;
+        let page = page(&in_time(client.request_text(request)).await?)?;
+        for item in page.items {
+            if let Some(seen) = item.seen::<T>() {
+                present.insert(seen.key.clone());
+                index.put(seen);
+            }
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => {
+                index.listed::<T>(&present);
+                return Ok(page.metadata.resource_version.unwrap_or_default());
+            }
+        }
+    }
+}
+
+fn page(text: &str) -> Result<Page, WatchError> {
+    serde_json::from_str(text).map_err(WatchError::Odd)
+}
+
+/// Follows one watch to its end.
+async fn watch<T: Tracked>(client: &Client, index: &Index, pace: Pace, reached: &mut String) -> Result<(), WatchError> {
+    let params = WatchParams::default().timeout(pace.seconds());
+    let request = Request::new(path::<T>()).watch(&params, reached).map_err(kube::Error::BuildRequest)?;
+    let opened = in_time(client.request_events::<Item>(request)).await?;
+    index.alive(T::INPUT);
+    let mut events = std::pin::pin!(opened);
+    let silence = pace.watch + GRACE;
+    loop {
+        match timeout(silence, events.next()).await.map_err(|_| WatchError::Silent(silence))? {
+            None => return Ok(()),
+            Some(event) => take_in::<T>(index, event?, reached)?,
+        }
+    }
+}
+
+fn take_in<T: Tracked>(index: &Index, event: WatchEvent<Item>, reached: &mut String) -> Result<(), WatchError> {
+    match event {
+        WatchEvent::Added(item) | WatchEvent::Modified(item) => {
+            item.version.clone_into(reached);
+            if let Some(seen) = item.seen::<T>() {
+                index.put(seen);
+            }
+            index.event(T::INPUT, Timestamp::now());
+        }
+        WatchEvent::Deleted(item) => {
+            item.version.clone_into(reached);
+            if let Some(key) = item.key {
+                index.remove::<T>(&key);
+            }
+            index.event(T::INPUT, Timestamp::now());
+        }
+        WatchEvent::Bookmark(bookmark) => {
+            bookmark.metadata.resource_version.clone_into(reached);
+            index.alive(T::INPUT);
+        }
+        WatchEvent::Error(status) if status.code == 410 => return Err(WatchError::Expired),
+        WatchEvent::Error(status) => return Err(WatchError::Api(kube::Error::Api(status))),
+    }
+    Ok(())
+}
+
+async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WatchError> {
+    match timeout(CALL, call).await {
+        Err(_) => Err(WatchError::Silent(CALL)),
+        Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(WatchError::Expired),
+        Ok(outcome) => Ok(outcome?),
+    }
+}
+
+fn path<T: Tracked>() -> String {
+    format!("/apis/kubernaut.ai/v1alpha1/{}", T::INPUT)
+}
+
+/// Says each trouble once, waits longer each time, and says when it is over.
+#[derive(Default)]
+struct Trouble {
+    said: Option<String>,
+    times: u32,
+}
+
+impl Trouble {
+    async fn wait(&mut self, input: super::Input, error: &WatchError) {
+        let text = error.to_string();
+        if self.said.as_ref() != Some(&text) {
+            tracing::warn!(%input, error = %text, "cannot follow this input; trying again, readiness tells its age");
+            self.said = Some(text);
+        }
+        tokio::time::sleep((BACKOFF * 2_u32.saturating_pow(self.times)).min(BACKOFF_MAX)).await;
+        self.times = (self.times + 1).min(8);
+    }
+
+    fn over(&mut self, input: super::Input) {
+        if self.said.take().is_some() {
+            tracing::info!(%input, tries = self.times, "following this input again");
+        }
+        self.times = 0;
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: ListMeta,
+    #[serde(default)]
+    items: Vec<Item>,
+}
+
+/// An object whose name is known and whose facts are read later: one that cannot be read must not stop a list.
+#[derive(Clone, Debug)]
+struct Item {
+    key: Option<ObjectKey>,
+    version: String,
+    text: Box<RawValue>,
+}
+
+impl Item {
+    fn seen<T: Tracked>(self) -> Option<Seen<T>> {
+        Some(Seen { key: self.key?, facts: T::read(self.text.get()) })
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let head: Head = serde_json::from_str(text.get()).unwrap_or_default();
+        let Meta { name, namespace, resource_version } = head.metadata;
+        let key = (!name.is_empty()).then(|| ObjectKey { namespace: namespace.into(), name: name.into() });
+        Ok(Self { key, version: resource_version, text })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    metadata: Meta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Meta {
+    name: String,
+    namespace: String,
+    resource_version: String,
+}

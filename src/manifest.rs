@@ -1,0 +1,232 @@
+//! Files of manifests: YAML or JSON, many documents, `List` kinds taken apart. In: a path, `-` for standard input.
+//! Out: each object as JSON text, with its place. Never: judges what is in them.
+//! Fails: one line with file, document and line.
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// One object of a file.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub place: Place,
+    /// The object as JSON: as it stands in a JSON file, carried over from YAML.
+    pub json: String,
+    pub kind: String,
+    pub api_version: String,
+}
+
+/// Where an object stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: Arc<str>,
+    /// Counted from 1; none where the file holds one document.
+    pub document: Option<usize>,
+    /// Index in a `List`.
+    pub item: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if let Some(document) = self.document {
+            write!(f, ": document {document}")?;
+        }
+        if let Some(item) = self.item {
+            write!(f, ": items[{item}]")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("{file}: cannot be read: {error}")]
+    Unreadable { file: Arc<str>, error: std::io::Error },
+    #[error("{place}: {problem}")]
+    Syntax { place: Place, problem: String },
+}
+
+/// Reads a file, or standard input for `-`.
+///
+/// # Errors
+/// Where the file cannot be read, or is neither YAML nor JSON.
+pub fn read(path: &Path) -> Result<Vec<Document>, ManifestError> {
+    let file: Arc<str> =
+        if path == Path::new("-") { "standard input".into() } else { path.display().to_string().into() };
+    let text = read_text(path).map_err(|error| ManifestError::Unreadable { file: file.clone(), error })?;
+    parse(&file, &text)
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().lock().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(path)
+}
+
+/// The manifest files below a folder, in the order of their paths.
+///
+/// # Errors
+/// Where a folder cannot be read.
+pub fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_manifest(&path) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// By its ending; names that begin with a dot are somebody's editor.
+fn is_manifest(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    !hidden
+        && path
+            .extension()
+            .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)))
+}
+
+/// Takes a text apart into its objects.
+///
+/// # Errors
+/// Where it is neither YAML nor JSON, or holds something that is no object.
+pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Document>, ManifestError> {
+    let texts = if looks_like_json(text) { json_documents(file, text)? } else { yaml_documents(file, text)? };
+    let many = texts.len() > 1;
+    let mut documents = Vec::with_capacity(texts.len());
+    for (index, json) in texts.into_iter().enumerate() {
+        let place = Place { file: file.clone(), document: many.then_some(index + 1), item: None };
+        take_apart(place, json, &mut documents)?;
+    }
+    Ok(documents)
+}
+
+fn looks_like_json(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
+}
+
+fn json_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
+    let stream = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}')).into_iter::<Box<RawValue>>();
+    stream
+        .enumerate()
+        .map(|(index, document)| match document {
+            Ok(raw) => Ok(String::from(Box::<str>::from(raw))),
+            Err(error) => {
+                let place = Place { file: file.clone(), document: (index > 0).then_some(index + 1), item: None };
+                Err(ManifestError::Syntax { place, problem: format!("not JSON: {error}") })
+            }
+        })
+        .collect()
+}
+
+fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
+    let values: Vec<serde_json::Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+        let place = Place { file: file.clone(), document: None, item: None };
+        ManifestError::Syntax { place, problem: format!("not YAML: {}", yaml_problem(&error)) }
+    })?;
+    Ok(values.into_iter().filter(|value| !value.is_null()).map(|value| value.to_string()).collect())
+}
+
+/// One line with line and column.
+#[must_use]
+pub fn yaml_problem(error: &serde_saphyr::Error) -> String {
+    let place = error.location().map(|at| format!("line {}, column {}: ", at.line(), at.column())).unwrap_or_default();
+    format!("{place}{}", first_line(&error.without_snippet().to_string()))
+}
+
+fn first_line(text: &str) -> String {
+    crate::routing::one_line(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), 200)
+}
+
+/// One object, or each item of a List.
+fn take_apart(place: Place, json: String, documents: &mut Vec<Document>) -> Result<(), ManifestError> {
+    let syntax = |place: &Place, error: &serde_json::Error| ManifestError::Syntax {
+        place: place.clone(),
+        problem: format!("expected a Kubernetes object with apiVersion and kind: {}", first_line(&error.to_string())),
+    };
+    let head: Head = serde_json::from_str(&json).map_err(|error| syntax(&place, &error))?;
+    let (kind, api_version) = (head.kind.unwrap_or_default(), head.api_version.unwrap_or_default());
+    let Some(items) = head.items.filter(|_| kind.ends_with("List")) else {
+        documents.push(Document { place, json, kind, api_version });
+        return Ok(());
+    };
+    let items: Vec<&RawValue> = serde_json::from_str(items.get()).map_err(|error| syntax(&place, &error))?;
+    for (index, item) in items.into_iter().enumerate() {
+        let place = Place { item: Some(index), ..place.clone() };
+        let head: Head = serde_json::from_str(item.get()).map_err(|error| syntax(&place, &error))?;
+        // Items of a typed list may leave their kind to the list.
+        let item_kind = head.kind.unwrap_or_else(|| kind.trim_end_matches("List").to_owned());
+        let api_version = head.api_version.unwrap_or_else(|| api_version.clone());
+        documents.push(Document { place, json: item.get().to_owned(), kind: item_kind, api_version });
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    kind: Option<String>,
+    api_version: Option<String>,
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<String> {
+        parse(&"f".into(), text).unwrap().into_iter().map(|d| format!("{} {}", d.kind, d.place)).collect()
+    }
+
+    fn problem(text: &str) -> String {
+        parse(&"f".into(), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn one_document_needs_no_number() {
+        assert_eq!(kinds("kind: A\napiVersion: v1\n"), ["A f"]);
+        assert_eq!(kinds(r#"{"kind":"A"}"#), ["A f"]);
+    }
+
+    #[test]
+    fn many_documents_and_lists_are_taken_apart_in_order() {
+        assert_eq!(kinds("kind: A\n---\n---\nkind: B\n"), ["A f: document 1", "B f: document 2"]);
+        assert_eq!(kinds("{\"kind\":\"A\"}\n{\"kind\":\"B\"}"), ["A f: document 1", "B f: document 2"]);
+        assert_eq!(kinds(r#"{"kind":"List","items":[{"kind":"A"},{"kind":"B"}]}"#), ["A f: items[0]", "B f: items[1]"]);
+        assert_eq!(kinds(r#"{"kind":"FooList","apiVersion":"v1","items":[{"metadata":{}}]}"#), ["Foo f: items[0]"]);
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_place() {
+        assert!(problem("a: [1\nb: 2\n").starts_with("f: not YAML: line "), "{}", problem("a: [1\nb: 2\n"));
+        assert!(problem("{\"a\": NaN}").starts_with("f: not JSON: "));
+        assert!(problem("just words").starts_with("f: expected a Kubernetes object"));
+        assert!(problem("- 1\n- 2\n").starts_with("f: expected a Kubernetes object"));
+        assert!(problem("{\"kind\":\"List\",\"items\":[3]}").starts_with("f: items[0]: expected a Kubernetes object"));
+        for text in [problem("a: [1\nb: 2\n"), problem("{\"a\": NaN}"), problem("just words")] {
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_object() {
+        assert_eq!(kinds(""), Vec::<String>::new());
+        assert_eq!(kinds("# only words\n"), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,106 @@
+//! The checks, one file each, and the order in which they are asked.
+
+mod consecutive_failures;
+mod duplicate_in_progress;
+mod exhausted_retries;
+mod exponential_backoff;
+mod parent_state;
+mod previous_execution_failed;
+mod published_block;
+mod recently_remediated;
+mod resource_busy;
+mod retries;
+
+pub(super) use consecutive_failures::counted as consecutive_failures_counted;
+pub(super) use retries::counted as retries_counted;
+
+use super::policy::{Mode, Policy, StaleAction};
+use super::reason::Reason;
+use super::verdict::{Because, Check, Culprit, End, Finding, Hold, Kind, Outcome};
+use super::{Case, Parent};
+use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution};
+
+/// The order of the checks; the first hit in mode enforce is the verdict.
+const CHECKS: [(Check, fn(&Case<'_>) -> Outcome); 9] = [
+    (Check::ParentState, parent_state::ask),
+    (Check::PublishedBlock, published_block::ask),
+    (Check::ConsecutiveFailures, consecutive_failures::ask),
+    (Check::DuplicateInProgress, duplicate_in_progress::ask),
+    (Check::ResourceBusy, resource_busy::ask),
+    (Check::PreviousExecutionFailed, previous_execution_failed::ask),
+    (Check::ExhaustedRetries, exhausted_retries::ask),
+    (Check::RecentlyRemediated, recently_remediated::ask),
+    (Check::ExponentialBackoff, exponential_backoff::ask),
+];
+
+/// Asks every check that is not off. A request that got here is well formed.
+pub(super) fn ask_all(case: &Case<'_>) -> Vec<Finding> {
+    let malformed = Finding { check: Check::Malformed, mode: Mode::Enforce, outcome: Outcome::Pass };
+    std::iter::once(malformed)
+        .chain(CHECKS.iter().map(|(check, ask)| finding(*check, case.policy, || ask(case))))
+        .collect()
+}
+
+/// Where Malformed hits, the others have nothing to go by.
+pub(super) fn skipped_after_malformed(policy: &Policy, hold: Hold) -> Vec<Finding> {
+    let mut findings = all_skipped(policy);
+    findings[0].outcome = Outcome::Hit(hold);
+    findings
+}
+
+pub(super) fn all_skipped(policy: &Policy) -> Vec<Finding> {
+    let malformed = Finding { check: Check::Malformed, mode: Mode::Enforce, outcome: Outcome::Skipped };
+    std::iter::once(malformed)
+        .chain(CHECKS.iter().map(|(check, _)| finding(*check, policy, || Outcome::Skipped)))
+        .collect()
+}
+
+fn finding(check: Check, policy: &Policy, outcome: impl FnOnce() -> Outcome) -> Finding {
+    let mode = policy.mode(check);
+    let outcome = if mode == Mode::Off { Outcome::Off } else { outcome() };
+    Finding { check, mode, outcome }
+}
+
+/// Knowledge that is too old refuses by itself, whatever it says.
+pub(super) fn stale_state(case: &Case<'_>) -> Option<Hold> {
+    let (age, max) = (case.view.age, case.policy.staleness.max.get());
+    (age > max && case.policy.staleness.action == StaleAction::Deny).then_some(Hold {
+        reason: Reason::StaleState,
+        because: Because::StaleState { age, max },
+        by: None,
+        end: End::WhenGone,
+    })
+}
+
+impl Case<'_> {
+    /// The parent, where it is there and readable.
+    fn parent(&self) -> Option<&RemediationRequest> {
+        self.view.parent.found()
+    }
+
+    /// The ended executions on the target, newest first, without the candidate itself.
+    fn ended(&self) -> impl Iterator<Item = &WorkflowExecution> {
+        self.view.history.ended_newest_first().filter(|execution| !self.request.is(&execution.key))
+    }
+}
+
+impl Outcome {
+    fn of(hold: Option<Hold>) -> Self {
+        hold.map_or(Self::Pass, Self::Hit)
+    }
+}
+
+impl Culprit {
+    fn request(key: &ObjectKey) -> Self {
+        Self { kind: Kind::RemediationRequest, key: key.clone() }
+    }
+
+    fn execution(execution: &WorkflowExecution) -> Self {
+        Self { kind: Kind::WorkflowExecution, key: execution.key.clone() }
+    }
+}
+
+/// Later by a configured time; the end of representable time where that is nearer.
+fn later(time: Timestamp, by: crate::api::duration::GoDuration) -> Timestamp {
+    time.checked_add(by.get()).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,130 @@
+//! All that one decision may know, cut out of the index and frozen.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution};
+
+/// What is known about one question. Cheap to make: three shared pointers.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub parent: Parent,
+    pub siblings: Arc<Siblings>,
+    pub history: Arc<History>,
+    /// How long ago the quietest input was last proved alive.
+    pub age: Duration,
+}
+
+/// The RemediationRequest that the candidate names.
+#[derive(Clone, Debug, Default)]
+pub enum Parent {
+    /// The question names none.
+    #[default]
+    NotAsked,
+    Missing,
+    /// It is stored, but not in a form we can read.
+    Unreadable,
+    Found(Arc<RemediationRequest>),
+}
+
+impl Parent {
+    pub(super) fn found(&self) -> Option<&RemediationRequest> {
+        match self {
+            Self::Found(parent) => Some(parent),
+            _ => None,
+        }
+    }
+}
+
+/// The requests of one signal and target namespace, the parent among them, in order of age.
+#[derive(Clone, Debug, Default)]
+pub struct Siblings(Vec<Arc<RemediationRequest>>);
+
+impl Siblings {
+    pub fn insert(&mut self, request: Arc<RemediationRequest>) {
+        let at = self.0.partition_point(|other| by_age(other, &request).is_lt());
+        self.0.insert(at, request);
+    }
+
+    pub fn remove(&mut self, request: &RemediationRequest) {
+        if let Ok(at) = self.0.binary_search_by(|other| by_age(other, request)) {
+            self.0.remove(at);
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn oldest_first(&self) -> impl DoubleEndedIterator<Item = &RemediationRequest> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    pub(super) fn without(&self, key: &ObjectKey) -> impl DoubleEndedIterator<Item = &RemediationRequest> {
+        self.oldest_first().filter(move |request| request.key != *key)
+    }
+}
+
+/// Creation, then name: two siblings are always in one namespace.
+pub(super) fn by_age(a: &RemediationRequest, b: &RemediationRequest) -> Ordering {
+    a.created.cmp(&b.created).then_with(|| a.key.cmp(&b.key))
+}
+
+/// The WorkflowExecutions on one target, in any namespace.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Oldest first.
+    active: Vec<Arc<WorkflowExecution>>,
+    /// Oldest end first.
+    ended: Vec<Arc<WorkflowExecution>>,
+}
+
+impl History {
+    pub fn insert(&mut self, execution: Arc<WorkflowExecution>) {
+        let (lane, order) = self.lane(&execution);
+        let at = lane.partition_point(|other| order(other, &execution).is_lt());
+        lane.insert(at, execution);
+    }
+
+    pub fn remove(&mut self, execution: &WorkflowExecution) {
+        let (lane, order) = self.lane(execution);
+        if let Ok(at) = lane.binary_search_by(|other| order(other, execution)) {
+            lane.remove(at);
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty() && self.ended.is_empty()
+    }
+
+    pub(super) fn active_oldest_first(&self) -> impl Iterator<Item = &WorkflowExecution> {
+        self.active.iter().map(AsRef::as_ref)
+    }
+
+    pub(super) fn ended_newest_first(&self) -> impl Iterator<Item = &WorkflowExecution> {
+        self.ended.iter().rev().map(AsRef::as_ref)
+    }
+
+    fn lane(&mut self, execution: &WorkflowExecution) -> (&mut Vec<Arc<WorkflowExecution>>, Order) {
+        if execution.active() { (&mut self.active, by_creation) } else { (&mut self.ended, by_end) }
+    }
+}
+
+type Order = fn(&WorkflowExecution, &WorkflowExecution) -> Ordering;
+
+/// Creation, then namespace/name.
+pub(super) fn by_creation(a: &WorkflowExecution, b: &WorkflowExecution) -> Ordering {
+    older((a.created, &a.key), (b.created, &b.key))
+}
+
+/// The order of terminal executions on a target: end, then creation, then namespace/name.
+fn by_end(a: &WorkflowExecution, b: &WorkflowExecution) -> Ordering {
+    a.ended().cmp(&b.ended()).then_with(|| by_creation(a, b))
+}
+
+pub(super) fn older(a: (Option<Timestamp>, &ObjectKey), b: (Option<Timestamp>, &ObjectKey)) -> Ordering {
+    a.cmp(&b)
+}

@@ -1,0 +1,225 @@
+//! Builds the rooms, joins their futures, owns shutdown. Knows everyone, decides nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::facts::{RemediationRequest, WorkflowExecution};
+use crate::cluster::{Folder, Index, Pace, follow};
+use crate::config::Settings;
+use crate::telemetry::{Admin, CertificateRow, Condition, StateRow, Telemetry, admin_router};
+use crate::tls::{self, Pair, TlsVersion};
+use crate::webhook::{Gate, router};
+
+/// Everything `serve` was told.
+pub struct Plan {
+    pub settings: Settings,
+    /// Read again when it changes.
+    pub config_file: Option<PathBuf>,
+    pub source: Source,
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub pair: Pair,
+    pub oldest_tls: TlsVersion,
+}
+
+/// Where facts come from.
+pub enum Source {
+    Folder(PathBuf),
+    Cluster(Box<Client>),
+}
+
+/// How often the configuration file is looked at, and repeated refusals are said.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Where a socket cannot be bound or the state folder cannot be read.
+pub async fn serve(plan: Plan) -> anyhow::Result<()> {
+    let index = Arc::new(Index::default());
+    let telemetry = Arc::new(Telemetry::default());
+    let policy = Arc::new(ArcSwap::from_pointee(plan.settings.policy()));
+    let stop = CancellationToken::new();
+
+    let staleness = plan.settings.staleness.max.get();
+    let sources = sources(plan.source, &index, Pace::within(staleness))?;
+
+    let socket =
+        TcpListener::bind(plan.listen).await.with_context(|| format!("cannot listen on {} (--listen)", plan.listen))?;
+    let admin_socket = TcpListener::bind(plan.admin_listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (--admin-listen)", plan.admin_listen))?;
+    tracing::info!(
+        https = %socket.local_addr()?,
+        admin = %admin_socket.local_addr()?,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+
+    let gate = Arc::new(Gate { index: index.clone(), policy: policy.clone(), telemetry: telemetry.clone() });
+    let app = router(gate, &plan.settings.limits);
+    let listener = tls::Listener {
+        socket,
+        tls: plan.pair.server_config(plan.oldest_tls)?,
+        connections: plan.settings.limits.connections,
+    };
+    let admin = admin(index, policy.clone(), telemetry.clone(), Arc::new(plan.pair), stop.clone());
+
+    let serving = tls::serve(listener, app, stop.clone());
+    let admin_stop = CancellationToken::new();
+    let probing =
+        axum::serve(admin_socket, admin_router(admin)).with_graceful_shutdown(admin_stop.clone().cancelled_owned());
+    let chores = chores(plan.config_file, policy, telemetry.clone());
+
+    tokio::select! {
+        // Probes answer until the last review is answered.
+        () = async { serving.await; admin_stop.cancel(); } => {}
+        outcome = async { probing.await } => outcome.context("the admin port failed")?,
+        () = sources => {}
+        () = chores => {}
+        () = async { ended().await; tracing::info!("told to end; finishing what is under way"); stop.cancel(); std::future::pending().await } => {}
+    }
+    telemetry.flush();
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// The futures that feed the index; they end only when they are dropped.
+fn sources(source: Source, index: &Arc<Index>, pace: Pace) -> anyhow::Result<futures::future::BoxFuture<'static, ()>> {
+    match source {
+        Source::Folder(path) => {
+            let folder = Folder::open(&path, index)?;
+            Ok(Box::pin(folder.follow(index.clone())))
+        }
+        Source::Cluster(client) => {
+            let requests = tokio::spawn(follow::<RemediationRequest>(*client.clone(), index.clone(), pace));
+            let executions = tokio::spawn(follow::<WorkflowExecution>(*client, index.clone(), pace));
+            Ok(Box::pin(async move {
+                // Tasks of their own, so that a long list never waits behind an answer; a panic in one ends the process.
+                let _ = futures::future::select(requests, executions).await;
+            }))
+        }
+    }
+}
+
+async fn chores(config_file: Option<PathBuf>, policy: Arc<ArcSwap<crate::routing::Policy>>, telemetry: Arc<Telemetry>) {
+    let mut reload = Reload::new(config_file);
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        ticks.tick().await;
+        telemetry.sweep();
+        if let Some(settings) = reload.look() {
+            policy.store(Arc::new(settings.policy()));
+        }
+    }
+}
+
+/// Looks at the configuration file and compares; keeps the last good one.
+struct Reload {
+    file: Option<PathBuf>,
+    text: Option<Vec<u8>>,
+}
+
+impl Reload {
+    fn new(file: Option<PathBuf>) -> Self {
+        let text = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        Self { file, text }
+    }
+
+    fn look(&mut self) -> Option<Settings> {
+        let file = self.file.as_ref()?;
+        let text = std::fs::read(file).ok();
+        if text == self.text {
+            return None;
+        }
+        self.text = text;
+        match Settings::load(Some(file), std::env::vars()) {
+            Ok(settings) => {
+                tracing::info!(file = %file.display(), "configuration read anew; limits and watch length stay until a restart");
+                Some(settings)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the changed configuration is not taken; the last good one stands");
+                None
+            }
+        }
+    }
+}
+
+fn admin(
+    index: Arc<Index>,
+    policy: Arc<ArcSwap<crate::routing::Policy>>,
+    telemetry: Arc<Telemetry>,
+    pair: Arc<Pair>,
+    stop: CancellationToken,
+) -> Arc<Admin> {
+    let (state, certificate) = (index.clone(), pair.clone());
+    Arc::new(Admin {
+        conditions: Box::new(move || conditions(&state, policy.load().staleness.max.get(), &certificate, &stop)),
+        metrics: Box::new(move || {
+            let inputs: Vec<_> = index.health().into_iter().map(state_row).collect();
+            telemetry.scrape(&inputs, &[CertificateRow { role: "serving", not_after: unix(pair.not_after()) }])
+        }),
+    })
+}
+
+fn conditions(index: &Index, staleness: Duration, pair: &Pair, stop: &CancellationToken) -> Vec<Condition> {
+    let stopping = stop.is_cancelled();
+    let listener =
+        Condition { name: "listener", ok: !stopping, says: if stopping { "ending" } else { "up" }.to_owned() };
+    let valid = pair.valid_at(SystemTime::now());
+    let certificate =
+        Condition { name: "certificate", ok: valid.is_ok(), says: valid.err().unwrap_or("valid").to_owned() };
+    let inputs = index.health().into_iter().map(|health| {
+        let age = health.age.unwrap_or(Duration::MAX);
+        let (ok, says) = match health.listed {
+            false => (false, "not listed yet".to_owned()),
+            true if age > staleness => {
+                (false, format!("silent for {:.1}s, staleness.max is {staleness:?}", age.as_secs_f64()))
+            }
+            true => (
+                true,
+                format!(
+                    "{} objects, {} unreadable, heard {:.1}s ago",
+                    health.objects,
+                    health.unreadable,
+                    age.as_secs_f64()
+                ),
+            ),
+        };
+        Condition { name: health.input.as_str(), ok, says }
+    });
+    [listener, certificate].into_iter().chain(inputs).collect()
+}
+
+fn state_row(health: crate::cluster::Health) -> StateRow {
+    StateRow {
+        kind: health.input.as_str(),
+        objects: health.objects,
+        unreadable: health.unreadable,
+        last_event: health.last_event.map(k8s_openapi::jiff::Timestamp::as_second),
+    }
+}
+
+fn unix(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// SIGTERM or SIGINT: handled by name, since as process 1 nothing ends by default.
+async fn ended() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::warn!("signals cannot be caught; end this process by SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+}

@@ -1,0 +1,195 @@
+//! Prometheus metrics. Labels come from closed sets only.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Decision;
+use crate::fault::Fault;
+
+/// Fine where an answer should be, coarse where it should not.
+const SECONDS: [f64; 18] = [
+    0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+const AGE_SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0];
+
+/// The one webhook of today.
+const WEBHOOK: &str = "gate";
+
+/// One input as metrics tell it.
+pub struct StateRow {
+    pub kind: &'static str,
+    pub objects: usize,
+    pub unreadable: usize,
+    pub last_event: Option<i64>,
+}
+
+/// One certificate as metrics tell it.
+pub struct CertificateRow {
+    pub role: &'static str,
+    pub not_after: i64,
+}
+
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    duration: Family<DurationLabels, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    shed: Family<WhyLabels, Counter>,
+    state_age: Histogram,
+    objects: Family<KindLabels, Gauge>,
+    unreadable: Family<KindLabels, Gauge>,
+    last_event: Family<KindLabels, Gauge>,
+    not_after: Family<RoleLabels, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    webhook: &'static str,
+    operation: &'static str,
+    decision: &'static str,
+    reason: &'static str,
+    dry_run: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    webhook: &'static str,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabels {
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoleLabels {
+    role: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// Ends with the request.
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("lockkeeper");
+        let metrics = Self {
+            requests: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            in_flight: Gauge::default(),
+            shed: Family::default(),
+            state_age: Histogram::new(AGE_SECONDS),
+            objects: Family::default(),
+            unreadable: Family::default(),
+            last_event: Family::default(),
+            not_after: Family::default(),
+            registry: Registry::default(),
+        };
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let r = &mut registry;
+        r.register("admission_requests", "AdmissionReviews answered", metrics.requests.clone());
+        r.register_with_unit("admission_duration", "Time to answer", Unit::Seconds, metrics.duration.clone());
+        r.register("admission_in_flight", "Requests being answered", metrics.in_flight.clone());
+        r.register("admission_shed", "Requests refused unread", metrics.shed.clone());
+        r.register_with_unit(
+            "decision_state_age",
+            "Age of the quietest input at a decision",
+            Unit::Seconds,
+            metrics.state_age.clone(),
+        );
+        r.register("state_objects", "Objects in the index", metrics.objects.clone());
+        r.register(
+            "state_unreadable_objects",
+            "Objects left out because they cannot be read",
+            metrics.unreadable.clone(),
+        );
+        r.register_with_unit(
+            "state_last_event_timestamp",
+            "When an input last changed",
+            Unit::Seconds,
+            metrics.last_event.clone(),
+        );
+        r.register_with_unit("cert_not_after", "When a certificate ends", Unit::Seconds, metrics.not_after.clone());
+        r.register("build_info", "The build that runs", build);
+        Self { registry, ..metrics }
+    }
+
+    pub fn decided(&self, decision: &Decision<'_>) {
+        let outcome = if decision.verdict.admitted() { "allow" } else { "deny" };
+        let reason = decision.told.map_or("", |(hold, _)| hold.reason.label());
+        let dry_run = if decision.dry_run { "true" } else { "false" };
+        self.count(
+            RequestLabels { webhook: WEBHOOK, operation: decision.operation, decision: outcome, reason, dry_run },
+            decision.took,
+        );
+        if let Some(age) = decision.state_age {
+            self.state_age.observe(age.as_secs_f64());
+        }
+    }
+
+    pub fn not_judged(&self, fault: &Fault, operation: &'static str, took: Duration) {
+        if fault.retry() {
+            self.shed.get_or_create(&WhyLabels { why: fault.label() }).inc();
+        }
+        self.count(
+            RequestLabels { webhook: WEBHOOK, operation, decision: "error", reason: fault.label(), dry_run: "" },
+            took,
+        );
+    }
+
+    fn count(&self, labels: RequestLabels, took: Duration) {
+        let RequestLabels { webhook, decision, .. } = labels;
+        self.duration.get_or_create(&DurationLabels { webhook, decision }).observe(took.as_secs_f64());
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    pub fn encode(&self, inputs: &[StateRow], certificates: &[CertificateRow]) -> String {
+        for row in inputs {
+            let labels = KindLabels { kind: row.kind };
+            self.objects.get_or_create(&labels).set(gauge(row.objects));
+            self.unreadable.get_or_create(&labels).set(gauge(row.unreadable));
+            if let Some(at) = row.last_event {
+                self.last_event.get_or_create(&labels).set(at);
+            }
+        }
+        for row in certificates {
+            self.not_after.get_or_create(&RoleLabels { role: row.role }).set(row.not_after);
+        }
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,214 @@
+//! A verdict, or a fault, as HTTP.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::review::Review;
+use crate::fault::Fault;
+use crate::routing::{Because, Hold, Reason, Verdict, one_line};
+
+/// The values of audit annotations are not bounded by the API server.
+const ANNOTATION_MAX_CHARS: usize = 256;
+/// A cause tells more than an annotation; many causes still fit in a response.
+const CAUSES_MAX: usize = 64;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    api_version: &'a str,
+    kind: &'static str,
+    response: Response_<'a>,
+}
+
+/// No patch, ever: this is a validating webhook.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response_<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct Status {
+    status: &'static str,
+    message: String,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+    code: u16,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    group: &'static str,
+    kind: &'static str,
+    causes: Vec<StatusCause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<i32>,
+}
+
+#[derive(Serialize)]
+struct StatusCause {
+    reason: String,
+    message: String,
+    field: String,
+}
+
+/// HTTP 200 with the verdict, an admission or a refusal.
+pub(super) fn verdict(
+    review: &Review<'_>,
+    verdict: &Verdict,
+    age: Option<Duration>,
+    warning: Option<String>,
+) -> Response<Body> {
+    let envelope = Envelope {
+        api_version: &review.api_version,
+        kind: "AdmissionReview",
+        response: Response_ {
+            uid: &review.uid,
+            allowed: verdict.admitted(),
+            status: refusal(review, verdict),
+            warnings: verdict.warning_lines().into_iter().chain(warning).collect(),
+            audit_annotations: annotations(review, verdict, age),
+        },
+    };
+    json(StatusCode::OK, &envelope)
+}
+
+/// No verdict: the status says whose fault it is. With the review known the body carries its uid, else it is one line.
+pub(super) fn fault(fault: &Fault, review: Option<&Review<'_>>) -> Response<Body> {
+    let code = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match review {
+        Some(review) => json(
+            code,
+            &Envelope {
+                api_version: &review.api_version,
+                kind: "AdmissionReview",
+                response: Response_ {
+                    uid: &review.uid,
+                    allowed: false,
+                    status: Some(Status {
+                        status: "Failure",
+                        message: one_line(&fault.to_string(), 500),
+                        reason: status_reason(fault.status()),
+                        details: None,
+                        code: fault.status(),
+                    }),
+                    warnings: Vec::new(),
+                    audit_annotations: BTreeMap::new(),
+                },
+            },
+        ),
+        None => text(code, format!("{}\n", one_line(&fault.to_string(), 500))),
+    };
+    let headers = response.headers_mut();
+    if fault.retry() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if fault.closes() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if *fault == Fault::NotPost {
+        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+fn status_reason(code: u16) -> &'static str {
+    match code {
+        400 => "BadRequest",
+        403 => "Forbidden",
+        422 => "Invalid",
+        503 => "ServiceUnavailable",
+        _ => "InternalError",
+    }
+}
+
+fn refusal(review: &Review<'_>, verdict: &Verdict) -> Option<Status> {
+    let hold = verdict.hold.as_ref()?;
+    Some(Status {
+        status: "Failure",
+        message: verdict.message().unwrap_or_default(),
+        reason: status_reason(verdict.code()),
+        details: Some(Details {
+            name: review.name().map(|name| one_line(&name, ANNOTATION_MAX_CHARS)),
+            group: "kubernaut.ai",
+            kind: "WorkflowExecution",
+            causes: causes(hold),
+            // The API takes an int32 and turns it into the header Retry-After.
+            retry_after_seconds: verdict.retry_after_seconds().map(|s| i32::try_from(s).unwrap_or(i32::MAX)),
+        }),
+        code: verdict.code(),
+    })
+}
+
+/// A hold is one cause; a malformed object has one for each field, since kubectl prints nothing else of a 422.
+fn causes(hold: &Hold) -> Vec<StatusCause> {
+    match &hold.because {
+        Because::Malformed(causes) => causes
+            .iter()
+            .take(CAUSES_MAX)
+            .map(|cause| StatusCause {
+                reason: Reason::Malformed.as_str().to_owned(),
+                message: cause.message.clone(),
+                field: cause.field.clone(),
+            })
+            .collect(),
+        _ => vec![StatusCause {
+            reason: hold.reason.as_str().to_owned(),
+            message: hold.what(),
+            field: hold.field().to_owned(),
+        }],
+    }
+}
+
+fn annotations(review: &Review<'_>, verdict: &Verdict, age: Option<Duration>) -> BTreeMap<&'static str, String> {
+    let mut annotations = BTreeMap::from([
+        ("decision", if verdict.admitted() { "allow" } else { "deny" }.to_owned()),
+        ("decision-id", decision_id(review)),
+    ]);
+    if let Some((hold, mode)) = verdict.told() {
+        annotations.insert("reason", one_line(hold.reason.as_str(), ANNOTATION_MAX_CHARS));
+        annotations.insert("mode", mode.as_str().to_owned());
+    }
+    if let Some(age) = age {
+        annotations.insert("state-age-ms", age.as_millis().to_string());
+    }
+    annotations
+}
+
+/// Joins the API server's audit event to our log line. The uid of the review: the same review gives the same answer.
+pub(super) fn decision_id(review: &Review<'_>) -> String {
+    one_line(&review.uid, 64)
+}
+
+fn json(code: StatusCode, body: &impl Serialize) -> Response<Body> {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => respond(code, "application/json", bytes.into()),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+fn text(code: StatusCode, line: String) -> Response<Body> {
+    respond(code, "text/plain; charset=utf-8", line.into())
+}
+
+fn respond(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,282 @@
+//! The envelope, borrowed from the body: what every answer needs, and the object as the text it came as.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::api::facts::ObjectKey;
+
+/// One AdmissionReview request.
+#[derive(Debug)]
+pub struct Review<'a> {
+    pub api_version: Cow<'a, str>,
+    pub uid: Cow<'a, str>,
+    pub operation: Operation,
+    pub dry_run: bool,
+    pub username: Cow<'a, str>,
+    pub name: Option<Cow<'a, str>>,
+    pub namespace: Option<Cow<'a, str>>,
+    pub object: Option<&'a RawValue>,
+    pub old_object: Option<&'a RawValue>,
+    /// What it is about, where that is not the main resource of a WorkflowExecution.
+    pub foreign: Option<String>,
+}
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Other,
+}
+
+impl Operation {
+    /// For metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+/// Why bytes are no AdmissionReview; one line.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ReviewError(String);
+
+impl<'a> Review<'a> {
+    /// Takes the envelope off. The object inside is not looked at.
+    ///
+    /// # Errors
+    /// Where it is not valid UTF-8 and JSON throughout, or not a review of a version that we know, or carries no uid.
+    pub fn decode(body: &'a [u8]) -> Result<Self, ReviewError> {
+        let text = std::str::from_utf8(body)
+            .map_err(|error| ReviewError(format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let wire: Wire<'a> = serde_path_to_error::deserialize(&mut deserializer)
+            .map_err(|error| ReviewError(format!("{}: {}", error.path(), error.inner())))?;
+        deserializer.end().map_err(|error| ReviewError(error.to_string()))?;
+        wire.into_review()
+    }
+
+    /// The object's name as the request gives it; a deletecollection gives it in the old object only.
+    #[must_use]
+    pub fn name(&self) -> Option<Cow<'a, str>> {
+        let named = |object: &'a RawValue| serde_json::from_str::<Named<'a>>(object.get()).ok()?.metadata.name;
+        let given = self.name.clone().filter(|name| !name.is_empty());
+        given.or_else(|| self.object.and_then(named)).or_else(|| self.old_object.and_then(named))
+    }
+
+    /// namespace/name, where there is a name.
+    #[must_use]
+    pub fn key(&self) -> Option<ObjectKey> {
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        Some(ObjectKey { namespace: namespace.into(), name: self.name()?.into() })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    #[serde(borrow)]
+    api_version: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    request: Option<WireRequest<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireRequest<'a> {
+    #[serde(borrow)]
+    uid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    resource: Option<WireResource<'a>>,
+    #[serde(borrow)]
+    sub_resource: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    namespace: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    operation: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    user_info: Option<WireUser<'a>>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    old_object: Option<&'a RawValue>,
+    dry_run: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WireResource<'a> {
+    #[serde(borrow)]
+    group: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    resource: Option<Cow<'a, str>>,
+}
+
+/// The name alone: groups and extra may hold assertions, so they are never decoded.
+#[derive(Deserialize)]
+struct WireUser<'a> {
+    #[serde(borrow)]
+    username: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    metadata: NamedMeta<'a>,
+}
+
+#[derive(Deserialize)]
+struct NamedMeta<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+}
+
+impl<'a> Wire<'a> {
+    fn into_review(self) -> Result<Review<'a>, ReviewError> {
+        let missing = |what: &str| ReviewError(format!("{what} is missing"));
+        if self.kind.as_deref() != Some("AdmissionReview") {
+            let found = self.kind.as_deref().unwrap_or("none");
+            return Err(ReviewError(format!(
+                "kind is {}, expected AdmissionReview",
+                crate::routing::one_line(found, 80)
+            )));
+        }
+        let api_version = self.api_version.ok_or_else(|| missing("apiVersion"))?;
+        if !matches!(&*api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1") {
+            let found = crate::routing::one_line(&api_version, 80);
+            return Err(ReviewError(format!("apiVersion is {found}, expected admission.k8s.io/v1 or v1beta1")));
+        }
+        let request = self.request.ok_or_else(|| missing("request"))?;
+        let foreign = request.foreign();
+        Ok(Review {
+            api_version,
+            uid: request.uid.filter(|uid| !uid.is_empty()).ok_or_else(|| missing("request.uid"))?,
+            operation: match request.operation.as_deref() {
+                Some("CREATE") => Operation::Create,
+                Some("UPDATE") => Operation::Update,
+                Some("DELETE") => Operation::Delete,
+                _ => Operation::Other,
+            },
+            dry_run: request.dry_run.unwrap_or(false),
+            username: request.user_info.and_then(|user| user.username).unwrap_or_default(),
+            name: request.name,
+            namespace: request.namespace,
+            object: request.object,
+            old_object: request.old_object,
+            foreign,
+        })
+    }
+}
+
+impl WireRequest<'_> {
+    /// What the request is about, unless that is the main resource of a WorkflowExecution. A review that does not say
+    /// is taken for one that is ours.
+    fn foreign(&self) -> Option<String> {
+        let part = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| crate::routing::one_line(text, 80));
+        let group = self.resource.as_ref().and_then(|resource| part(&resource.group));
+        let resource = self.resource.as_ref().and_then(|resource| part(&resource.resource));
+        let sub_resource = part(&self.sub_resource).filter(|name| !name.is_empty());
+        let ours = group.as_deref().is_none_or(|group| group == "kubernaut.ai")
+            && resource.as_deref().is_none_or(|resource| resource == "workflowexecutions")
+            && sub_resource.is_none();
+        let name = || [resource, sub_resource].into_iter().flatten().collect::<Vec<_>>().join("/");
+        (!ours).then(|| {
+            [Some(name()), group].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(body: &str) -> String {
+        Review::decode(body.as_bytes()).unwrap_err().to_string()
+    }
+
+    const HEAD: &str = r#""apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview""#;
+
+    #[test]
+    fn what_is_no_review_is_told_why() {
+        for (body, expected) in [
+            ("", "EOF while parsing"),
+            ("[]", "invalid"),
+            ("{}", "kind is none, expected AdmissionReview"),
+            (r#"{"kind":"Pod"}"#, "kind is Pod, expected AdmissionReview"),
+            (r#"{"kind":"AdmissionReview"}"#, "apiVersion is missing"),
+            (
+                r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v9"}"#,
+                "apiVersion is admission.k8s.io/v9, expected",
+            ),
+            (&format!("{{{HEAD}}}"), "request is missing"),
+            (&format!("{{{HEAD},\"request\":null}}"), "request is missing"),
+            (&format!("{{{HEAD},\"request\":{{}}}}"), "request.uid is missing"),
+            (&format!("{{{HEAD},\"request\":{{\"uid\":\"\"}}}}"), "request.uid is missing"),
+            (&format!("{{{HEAD},\"request\":{{\"uid\":7}}}}"), "request.uid: invalid type"),
+            (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"uid\":\"b\"}}}}"), "request: duplicate field `uid`"),
+            (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"options\":NaN}}}}"), "request.?: expected value"),
+            (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\"}}}} x"), "trailing characters"),
+        ] {
+            let problem = fault(body);
+            assert!(problem.contains(expected), "{body}: {problem}");
+            assert_eq!(problem.lines().count(), 1);
+        }
+        let problem = Review::decode(b"{\"kind\":\"\xff\"}").unwrap_err().to_string();
+        assert_eq!(problem, "invalid UTF-8 at byte 9");
+    }
+
+    #[test]
+    fn four_forms_of_dry_run() {
+        for (form, dry_run) in
+            [(r#","dryRun":true"#, true), (r#","dryRun":false"#, false), (r#","dryRun":null"#, false), ("", false)]
+        {
+            let body = format!("{{{HEAD},\"request\":{{\"uid\":\"a\"{form}}}}}");
+            assert_eq!(Review::decode(body.as_bytes()).unwrap().dry_run, dry_run);
+        }
+    }
+
+    #[test]
+    fn only_the_main_resource_of_our_kind_is_ours() {
+        let foreign = |members: &str| {
+            let body = format!("{{{HEAD},\"request\":{{\"uid\":\"a\"{members}}}}}");
+            Review::decode(body.as_bytes()).unwrap().foreign
+        };
+        let wfe = r#","resource":{"group":"kubernaut.ai","version":"v1beta1","resource":"workflowexecutions"}"#;
+        assert_eq!(foreign(wfe), None);
+        assert_eq!(foreign(""), None);
+        assert_eq!(foreign(&format!("{wfe},\"subResource\":\"\"")), None);
+        assert_eq!(
+            foreign(&format!("{wfe},\"subResource\":\"status\"")).unwrap(),
+            "workflowexecutions/status.kubernaut.ai"
+        );
+        assert_eq!(foreign(r#","resource":{"group":"","version":"v1","resource":"pods"}"#).unwrap(), "pods");
+    }
+
+    #[test]
+    fn depth_in_members_that_are_not_read_costs_no_stack() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let body =
+            format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"object\":{{\"spec\":{deep}}},\"options\":{deep}}}}}");
+        assert!(Review::decode(body.as_bytes()).unwrap().object.is_some());
+    }
+
+    #[test]
+    fn a_collection_is_named_by_its_old_objects() {
+        let body = format!(
+            "{{{HEAD},\"request\":{{\"uid\":\"a\",\"namespace\":\"n\",\"oldObject\":{{\"metadata\":{{\"name\":\"w\"}}}}}}}}"
+        );
+        assert_eq!(Review::decode(body.as_bytes()).unwrap().key().unwrap().to_string(), "n/w");
+    }
+}
