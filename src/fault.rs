@@ -3,6 +3,8 @@
 //! In: what went wrong. Out: HTTP status, a metric label out of a closed set, one line for the caller.
 //! Never: logs, sleeps. A verdict is never a fault: that is HTTP 200.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+
 use std::time::Duration;
 
 /// Why a request was not judged.

@@ -12,6 +12,8 @@
 //! One request: bytes ─decode→ Review ─understand→ Request ─┐
 //!              watch events → Index ─view(&Request)→ View ─┴ decide(&Request, &View, &Policy, now) → Verdict ─answer→ bytes
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
+
 pub mod api;
 pub mod routing;
 

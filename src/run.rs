@@ -165,7 +165,7 @@ fn admin(
     Arc::new(Admin {
         conditions: Box::new(move || conditions(&state, policy.load().staleness.max.get(), &certificate, &stop)),
         metrics: Box::new(move || {
-            let inputs: Vec<_> = index.health().into_iter().map(state_row).collect();
+            let inputs: Vec<_> = index.health().iter().map(state_row).collect();
             telemetry.scrape(&inputs, &[CertificateRow { role: "serving", not_after: unix(pair.not_after()) }])
         }),
     })
@@ -200,7 +200,7 @@ fn conditions(index: &Index, staleness: Duration, pair: &Pair, stop: &Cancellati
     [listener, certificate].into_iter().chain(inputs).collect()
 }
 
-fn state_row(health: crate::cluster::Health) -> StateRow {
+fn state_row(health: &crate::cluster::Health) -> StateRow {
     StateRow {
         kind: health.input.as_str(),
         objects: health.objects,

@@ -3,6 +3,8 @@
 //! In: JSON. Out: facts, candidates, CustomResourceDefinitions. Never: knows routing, a clock, a log.
 //! Fails: with the path of the member that could not be read.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+
 pub mod crds;
 pub mod duration;
 pub mod facts;

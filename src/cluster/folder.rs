@@ -119,9 +119,9 @@ impl Folder {
 
     /// Makes the index say what the files say. Of two files that hold one object the later path counts.
     fn fill(&self, index: &Index) {
-        let mut paths: Vec<_> = self.files.keys().collect();
-        paths.sort();
-        let documents = || paths.iter().flat_map(|path| self.files[*path].documents.iter());
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_by_key(|(path, _)| *path);
+        let documents = || files.iter().flat_map(|(_, file)| file.documents.iter());
         fill_kind::<RemediationRequest>(index, documents().filter(|d| d.kind == "RemediationRequest"));
         fill_kind::<WorkflowExecution>(index, documents().filter(|d| d.kind == "WorkflowExecution"));
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
-use super::inputs::{Health, Input, Pulse};
+use super::inputs::{Health, Input, Pulses};
 use crate::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, TargetId, WorkflowExecution};
 use crate::routing::{History, Parent, Request, Siblings, View};
 
@@ -20,7 +20,7 @@ type Set<K> = HashSet<K, ahash::RandomState>;
 #[derive(Default)]
 pub struct Index {
     world: RwLock<World>,
-    pulses: Mutex<[Pulse; Input::ALL.len()]>,
+    pulses: Mutex<Pulses>,
 }
 
 /// Why there is no view now.
@@ -95,19 +95,20 @@ impl Index {
             }
         }
         let mut pulses = self.pulses.lock();
-        let pulse = &mut pulses[T::INPUT as usize];
+        let pulse = pulses.of_mut(T::INPUT);
         pulse.listed = true;
         pulse.alive = Some(Instant::now());
     }
 
     /// The input's stream was proved alive: an event, a bookmark, a watch opened anew, a folder scanned.
     pub fn alive(&self, input: Input) {
-        self.pulses.lock()[input as usize].alive = Some(Instant::now());
+        self.pulses.lock().of_mut(input).alive = Some(Instant::now());
     }
 
     /// An event of the input arrived.
     pub fn event(&self, input: Input, at: Timestamp) {
-        let pulse = &mut self.pulses.lock()[input as usize];
+        let mut pulses = self.pulses.lock();
+        let pulse = pulses.of_mut(input);
         pulse.alive = Some(Instant::now());
         pulse.last_event = Some(at);
     }
@@ -118,7 +119,7 @@ impl Index {
         let pulses = *self.pulses.lock();
         let world = self.world.read();
         Input::ALL.map(|input| {
-            let pulse = pulses[input as usize];
+            let pulse = pulses.of(input);
             let (objects, unreadable) = match input {
                 Input::RemediationRequests => world.requests.counts(),
                 Input::WorkflowExecutions => world.executions.counts(),
@@ -134,7 +135,8 @@ impl Index {
     pub fn age(&self) -> Result<Duration, Unavailable> {
         let pulses = *self.pulses.lock();
         let mut oldest = Duration::ZERO;
-        for (input, pulse) in Input::ALL.into_iter().zip(pulses) {
+        for input in Input::ALL {
+            let pulse = pulses.of(input);
             let age = pulse.age().filter(|_| pulse.listed).ok_or(Unavailable::NotListed(input))?;
             oldest = oldest.max(age);
         }

@@ -49,6 +49,29 @@ pub(super) struct Pulse {
     pub last_event: Option<Timestamp>,
 }
 
+/// The pulse of every input.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pulses {
+    requests: Pulse,
+    executions: Pulse,
+}
+
+impl Pulses {
+    pub fn of(&self, input: Input) -> Pulse {
+        match input {
+            Input::RemediationRequests => self.requests,
+            Input::WorkflowExecutions => self.executions,
+        }
+    }
+
+    pub fn of_mut(&mut self, input: Input) -> &mut Pulse {
+        match input {
+            Input::RemediationRequests => &mut self.requests,
+            Input::WorkflowExecutions => &mut self.executions,
+        }
+    }
+}
+
 impl Pulse {
     pub fn age(&self) -> Option<Duration> {
         self.alive.map(|alive| alive.elapsed())

@@ -5,7 +5,7 @@
 //! Never: reads a clock, takes a lock, waits, logs, asks the API server.
 //! Fails: not at all. What could not be understood never gets here; see `api::facts::Candidate`.
 
-#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 mod backoff;
 mod checks;

@@ -23,7 +23,7 @@ impl Verdict {
         let what = format!("{}: {}{}{}", hold.reason, What(hold), Until(hold, self.at), HeldBy(hold));
         let full = format!("{what}{}", See { verdict: self, whole: true });
         let short = || format!("{what}{}", See { verdict: self, whole: false });
-        Some(one_line_bytes(if full.len() <= MESSAGE_MAX_BYTES { full } else { short() }))
+        Some(one_line_bytes(&if full.len() <= MESSAGE_MAX_BYTES { full } else { short() }))
     }
 
     /// The warnings as one line each.
@@ -245,10 +245,10 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
     line
 }
 
-fn one_line_bytes(text: String) -> String {
+fn one_line_bytes(text: &str) -> String {
     let mut chars = text.chars().count().min(MESSAGE_MAX_BYTES);
     loop {
-        let line = one_line(&text, chars);
+        let line = one_line(text, chars);
         if line.len() <= MESSAGE_MAX_BYTES {
             return line;
         }
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(one_line("a\nb\u{1b}[31m\u{85}\u{202e}", 99), "a b [31m  ");
         assert_eq!(one_line("abcdef", 4), "abc…");
         assert_eq!(one_line("abcd", 4), "abcd");
-        assert!(one_line_bytes("ü".repeat(5000)).len() <= MESSAGE_MAX_BYTES);
+        assert!(one_line_bytes(&"ü".repeat(5000)).len() <= MESSAGE_MAX_BYTES);
     }
 
     #[test]

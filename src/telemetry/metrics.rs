@@ -142,7 +142,7 @@ impl Metrics {
         let reason = decision.told.map_or("", |(hold, _)| hold.reason.label());
         let dry_run = if decision.dry_run { "true" } else { "false" };
         self.count(
-            RequestLabels { webhook: WEBHOOK, operation: decision.operation, decision: outcome, reason, dry_run },
+            &RequestLabels { webhook: WEBHOOK, operation: decision.operation, decision: outcome, reason, dry_run },
             decision.took,
         );
         if let Some(age) = decision.state_age {
@@ -155,15 +155,15 @@ impl Metrics {
             self.shed.get_or_create(&WhyLabels { why: fault.label() }).inc();
         }
         self.count(
-            RequestLabels { webhook: WEBHOOK, operation, decision: "error", reason: fault.label(), dry_run: "" },
+            &RequestLabels { webhook: WEBHOOK, operation, decision: "error", reason: fault.label(), dry_run: "" },
             took,
         );
     }
 
-    fn count(&self, labels: RequestLabels, took: Duration) {
-        let RequestLabels { webhook, decision, .. } = labels;
+    fn count(&self, labels: &RequestLabels, took: Duration) {
+        let RequestLabels { webhook, decision, .. } = *labels;
         self.duration.get_or_create(&DurationLabels { webhook, decision }).observe(took.as_secs_f64());
-        self.requests.get_or_create(&labels).inc();
+        self.requests.get_or_create(labels).inc();
     }
 
     pub fn in_flight(&self) -> InFlight {

@@ -226,7 +226,7 @@ mod tests {
             (&format!("{{{HEAD},\"request\":{{\"uid\":\"\"}}}}"), "request.uid is missing"),
             (&format!("{{{HEAD},\"request\":{{\"uid\":7}}}}"), "request.uid: invalid type"),
             (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"uid\":\"b\"}}}}"), "request: duplicate field `uid`"),
-            (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"options\":NaN}}}}"), "request.?: expected value"),
+            (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"options\":NaN}}}}"), "request.options: expected value"),
             (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\"}}}} x"), "trailing characters"),
         ] {
             let problem = fault(body);

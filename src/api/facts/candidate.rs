@@ -75,7 +75,7 @@ fn decode(json: &str) -> Result<Object, NotACandidate> {
         let field = if path == "." { "object".to_owned() } else { path };
         NotACandidate::Malformed(vec![Cause {
             field: printable(&field, 200),
-            message: printable(&without_place(problem), 200),
+            message: printable(without_place(&problem), 200),
         }])
     })?;
     deserializer.end().map_err(|error| NotACandidate::Syntax(error.to_string()))?;
@@ -86,8 +86,8 @@ fn decode(json: &str) -> Result<Object, NotACandidate> {
 const TWICE: &str = "duplicate field";
 
 /// Line and column are those of a text that the reader never saw.
-fn without_place(problem: String) -> String {
-    problem.rsplit_once(" at line ").map_or(problem.clone(), |(problem, _)| problem.to_owned())
+fn without_place(problem: &str) -> &str {
+    problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem)
 }
 
 /// Fit for a terminal, and bounded.

@@ -21,7 +21,7 @@ use super::{Case, Parent};
 use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution};
 
 /// The order of the checks; the first hit in mode enforce is the verdict.
-const CHECKS: [(Check, fn(&Case<'_>) -> Outcome); 9] = [
+const CHECKS: [(Check, Ask); 9] = [
     (Check::ParentState, parent_state::ask),
     (Check::PublishedBlock, published_block::ask),
     (Check::ConsecutiveFailures, consecutive_failures::ask),
@@ -33,32 +33,30 @@ const CHECKS: [(Check, fn(&Case<'_>) -> Outcome); 9] = [
     (Check::ExponentialBackoff, exponential_backoff::ask),
 ];
 
+type Ask = fn(&Case<'_>) -> Outcome;
+
 /// Asks every check that is not off. A request that got here is well formed.
 pub(super) fn ask_all(case: &Case<'_>) -> Vec<Finding> {
-    let malformed = Finding { check: Check::Malformed, mode: Mode::Enforce, outcome: Outcome::Pass };
-    std::iter::once(malformed)
-        .chain(CHECKS.iter().map(|(check, ask)| finding(*check, case.policy, || ask(case))))
-        .collect()
+    findings(Outcome::Pass, case.policy, |ask| ask(case))
 }
 
 /// Where Malformed hits, the others have nothing to go by.
 pub(super) fn skipped_after_malformed(policy: &Policy, hold: Hold) -> Vec<Finding> {
-    let mut findings = all_skipped(policy);
-    findings[0].outcome = Outcome::Hit(hold);
-    findings
+    findings(Outcome::Hit(hold), policy, |_| Outcome::Skipped)
 }
 
 pub(super) fn all_skipped(policy: &Policy) -> Vec<Finding> {
-    let malformed = Finding { check: Check::Malformed, mode: Mode::Enforce, outcome: Outcome::Skipped };
-    std::iter::once(malformed)
-        .chain(CHECKS.iter().map(|(check, _)| finding(*check, policy, || Outcome::Skipped)))
-        .collect()
+    findings(Outcome::Skipped, policy, |_| Outcome::Skipped)
 }
 
-fn finding(check: Check, policy: &Policy, outcome: impl FnOnce() -> Outcome) -> Finding {
-    let mode = policy.mode(check);
-    let outcome = if mode == Mode::Off { Outcome::Off } else { outcome() };
-    Finding { check, mode, outcome }
+fn findings(malformed: Outcome, policy: &Policy, outcome: impl Fn(Ask) -> Outcome) -> Vec<Finding> {
+    let first = Finding { check: Check::Malformed, mode: Mode::Enforce, outcome: malformed };
+    let rest = CHECKS.iter().map(|(check, ask)| {
+        let mode = policy.mode(*check);
+        let outcome = if mode == Mode::Off { Outcome::Off } else { outcome(*ask) };
+        Finding { check: *check, mode, outcome }
+    });
+    std::iter::once(first).chain(rest).collect()
 }
 
 /// Knowledge that is too old refuses by itself, whatever it says.
