@@ -2,6 +2,7 @@
 //!
 //! In: what went wrong. Out: HTTP status, a metric label out of a closed set, one line for the caller.
 //! Never: logs, sleeps. A verdict is never a fault: that is HTTP 200.
+//! Fails: not at all; every fault has its status, its label and its text.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 

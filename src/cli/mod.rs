@@ -53,10 +53,13 @@ enum Command {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(as_lockkeeper(arguments)) {
         Ok(cli) => cli,
-        Err(error) => {
-            // --help and --version are no errors; the rest is 2, as clap has it.
+        Err(error) if is_help(&error) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        Err(error) => {
+            eprintln!("lockkeeper: {}", usage_line(&error));
+            return ExitCode::from(2);
         }
     };
     let ended = match cli.command {
@@ -76,6 +79,20 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// --help, --version, and a bare command that answers with its help.
+fn is_help(error: &clap::Error) -> bool {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    matches!(error.kind(), DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion)
+}
+
+/// What clap says over several lines, in one: the fault, its tip, and where the usage stands.
+fn usage_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let parts = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Usage:"));
+    let said: Vec<_> = parts.map(|line| line.trim_start_matches("error: ")).collect();
+    crate::routing::one_line(&said.join(" ").replace(" For more information, try '--help'.", "; try --help"), 1000)
 }
 
 /// Under the name kubectl-lockkeeper the binary is a kubectl plugin; help and usage keep the one name.
@@ -102,6 +119,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_call_is_one_line() {
+        for (call, said) in [
+            (vec!["explain"], "the following required arguments were not provided: <NS/NAME>; try --help"),
+            (vec!["review"], "the following required arguments were not provided: <FILE>..."),
+            (vec!["serve", "--listne", "x"], "unexpected argument '--listne' found tip: a similar argument exists: '--listen'"),
+            (vec!["serve", "--tls-mode", "self"], "invalid value 'self' for '--tls-mode <MODE>' [possible values: files, dev]"),
+            (vec!["convert"], "unrecognized subcommand 'convert'"),
+        ] {
+            let error = Cli::try_parse_from(std::iter::once("lockkeeper").chain(call)).err().unwrap();
+            let line = usage_line(&error);
+            assert!(line.starts_with(said), "{line}");
+            assert_eq!(line.lines().count(), 1);
+        }
     }
 
     #[test]

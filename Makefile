@@ -1,0 +1,70 @@
+# Two commands set everything up: `make demo` and `make test`. Each says what it does while it does it.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockkeeper
+say = @echo "--- $(1)" >&2
+
+include tests/envtest/envtest.mk
+
+.PHONY: help
+help: ## Say what there is to make
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: ## Serve HTTPS with the example state, send every example review by curl, show the verdicts
+	@./examples/demo.sh
+
+.PHONY: test
+test: ## Everything, the real API server included (builds the test bench once: five minutes cold)
+	$(call say,test bench: kube-apiserver etcd kubectl helm)
+	@bench="$$($(MAKE) --no-print-directory envtest | tail -n 1)"; \
+	echo "--- Rust tests" >&2; \
+	KUBEBUILDER_ASSETS="$$bench" LOCKKEEPER_REQUIRE_E2E=1 $(CARGO) test --locked --all-targets; \
+	echo "--- documentation tests" >&2; \
+	$(CARGO) test --locked --doc; \
+	echo "--- curl" >&2; \
+	tests/curl.sh; \
+	echo "--- chart" >&2; \
+	HELM="$$bench/helm" tests/chart.sh
+
+.PHONY: unit
+unit: ## What needs no test bench: seconds
+	$(CARGO) test --locked --lib --test admission --test architecture --test cli
+
+.PHONY: e2e
+e2e: ## The tests on the real API server alone
+	@bench="$$($(MAKE) --no-print-directory envtest | tail -n 1)"; \
+	KUBEBUILDER_ASSETS="$$bench" LOCKKEEPER_REQUIRE_E2E=1 $(CARGO) test --locked --test bench --test e2e
+
+.PHONY: lint
+lint: ## Format, lints, documentation, with warnings denied
+	$(call say,format)
+	@$(CARGO) fmt --check
+	$(call say,clippy)
+	@$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(call say,rustdoc)
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+.PHONY: deny
+deny: $(CACHE)/tools/bin/cargo-deny ## Licenses, sources and bans of the dependencies
+	@$< --locked check bans licenses sources
+
+$(CACHE)/tools/bin/cargo-deny:
+	$(call say,building cargo-deny once into $(CACHE)/tools; minutes)
+	@$(CARGO) install --quiet --locked cargo-deny@0.20.2 --root $(CACHE)/tools
+
+.PHONY: generated
+generated: ## Write the generated files: the chart's CRDs
+	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds
+
+.PHONY: bench
+bench: ## Benchmarks; figures and their meaning in docs/performance.md
+	$(CARGO) bench --locked
+
+.PHONY: image
+image: ## The container image (needs docker)
+	docker build -t lockkeeper:$$($(CARGO) pkgid | sed 's/.*[#@]//') .
