@@ -64,7 +64,8 @@ async fn start_gate(tls: Arc<rustls::ServerConfig>) -> SocketAddr {
     index.listed::<RemediationRequest>(&[RemediationRequest::read(PARENT).unwrap().key].into());
     index.listed::<lockkeeper::api::facts::WorkflowExecution>(&[].into());
     let settings = Settings::default();
-    let gate = Gate { index, policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy())), telemetry: Arc::default() };
+    let gate =
+        Gate { index, policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy())), telemetry: Arc::default() };
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let listener = Listener { socket, tls, connections: 64 };
@@ -86,7 +87,10 @@ async fn start_echo(tls: Arc<rustls::ServerConfig>) -> SocketAddr {
             tokio::spawn(async move {
                 let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
                 let service = hyper_util::service::TowerToHyperService::new(app);
-                let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only().serve_connection(stream, service).await;
+                let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+                    .http1_only()
+                    .serve_connection(stream, service)
+                    .await;
             });
         }
     });

@@ -24,7 +24,8 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
 const PURE: [&str; 3] = ["api", "routing", "fault"];
 
 /// What a pure room must not name, beside what clippy denies it.
-const IMPURE_CRATES: [&str; 8] = ["tokio", "tracing", "hyper", "axum", "parking_lot", "arc_swap", "futures", "tokio_util"];
+const IMPURE_CRATES: [&str; 8] =
+    ["tokio", "tracing", "hyper", "axum", "parking_lot", "arc_swap", "futures", "tokio_util"];
 
 /// A file past this many lines hides two jobs.
 const LINES_MAX: usize = 700;
@@ -34,7 +35,8 @@ fn rooms_name_only_the_rooms_they_may() {
     let table: BTreeMap<_, _> = MAY_NAME.into_iter().collect();
     let mut strays = Vec::new();
     for (room, file, paths) in rooms() {
-        let may = table.get(room.as_str()).unwrap_or_else(|| panic!("{room} is not in the table of tests/architecture.rs"));
+        let may =
+            table.get(room.as_str()).unwrap_or_else(|| panic!("{room} is not in the table of tests/architecture.rs"));
         for named in paths.iter().filter_map(|path| path.strip_prefix("crate::")) {
             let named = named.split("::").next().unwrap_or_default();
             if named != room && table.contains_key(named) && !may.contains(&named) {
@@ -83,11 +85,17 @@ fn pure_rooms_deny_what_clippy_knows() {
 #[test]
 fn every_room_says_what_it_is_for() {
     for (room, _) in MAY_NAME {
-        let file = [format!("{room}.rs"), format!("{room}/mod.rs")].map(|name| source().join(name)).into_iter().find(|f| f.exists());
+        let file = [format!("{room}.rs"), format!("{room}/mod.rs")]
+            .map(|name| source().join(name))
+            .into_iter()
+            .find(|f| f.exists());
         let text = std::fs::read_to_string(file.unwrap_or_else(|| panic!("{room} has no file"))).unwrap();
         let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
         for word in ["Never:", "Fails:"] {
-            assert!(head.contains(word) || room == "run" || room == "cli" && word == "Never:", "{room}: its head lacks {word}");
+            assert!(
+                head.contains(word) || room == "run" || room == "cli" && word == "Never:",
+                "{room}: its head lacks {word}"
+            );
         }
     }
 }

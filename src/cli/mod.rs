@@ -126,8 +126,14 @@ mod tests {
         for (call, said) in [
             (vec!["explain"], "the following required arguments were not provided: <NS/NAME>; try --help"),
             (vec!["review"], "the following required arguments were not provided: <FILE>..."),
-            (vec!["serve", "--listne", "x"], "unexpected argument '--listne' found tip: a similar argument exists: '--listen'"),
-            (vec!["serve", "--tls-mode", "self"], "invalid value 'self' for '--tls-mode <MODE>' [possible values: files, dev]"),
+            (
+                vec!["serve", "--listne", "x"],
+                "unexpected argument '--listne' found tip: a similar argument exists: '--listen'",
+            ),
+            (
+                vec!["serve", "--tls-mode", "self"],
+                "invalid value 'self' for '--tls-mode <MODE>' [possible values: files, dev]",
+            ),
             (vec!["convert"], "unrecognized subcommand 'convert'"),
         ] {
             let error = Cli::try_parse_from(std::iter::once("lockkeeper").chain(call)).err().unwrap();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::facts::ObjectKey;
+use crate::api::facts::{ObjectKey, locate};
 
 /// One AdmissionReview request.
 #[derive(Debug)]
@@ -58,10 +58,10 @@ impl<'a> Review<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, ReviewError> {
         let text = std::str::from_utf8(body)
             .map_err(|error| ReviewError(format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let wire: Wire<'a> = serde_path_to_error::deserialize(&mut deserializer)
-            .map_err(|error| ReviewError(format!("{}: {}", error.path(), error.inner())))?;
-        deserializer.end().map_err(|error| ReviewError(error.to_string()))?;
+        let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| {
+            let (path, error) = locate::<Wire<'_>>(text, error);
+            ReviewError(format!("{path}: {error}"))
+        })?;
         wire.into_review()
     }
 

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::lenient::Named;
-use super::{ObjectKey, ParentRef, Target, said};
+use super::{ObjectKey, ParentRef, Target, locate, said};
 
 /// What a candidate asks, well formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,21 +65,16 @@ impl Candidate {
 }
 
 fn decode(json: &str) -> Result<Object, NotACandidate> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let object = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let (path, error) = (error.path().to_string(), error.into_inner());
+    serde_json::from_str(json).map_err(|error| {
+        let (path, error) = locate::<Object>(json, error);
         let problem = error.to_string();
         if error.classify() != Category::Data || problem.starts_with(TWICE) {
             return NotACandidate::Syntax(format!("{path}: {problem}"));
         }
         let field = if path == "." { "object".to_owned() } else { path };
-        NotACandidate::Malformed(vec![Cause {
-            field: printable(&field, 200),
-            message: printable(without_place(&problem), 200),
-        }])
-    })?;
-    deserializer.end().map_err(|error| NotACandidate::Syntax(error.to_string()))?;
-    Ok(object)
+        let cause = Cause { field: printable(&field, 200), message: printable(without_place(&problem), 200) };
+        NotACandidate::Malformed(vec![cause])
+    })
 }
 
 /// How serde says that a member stands there twice.

@@ -19,6 +19,7 @@ pub use k8s_openapi::jiff::Timestamp;
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// namespace/name.
@@ -60,13 +61,23 @@ pub struct ReadError {
 
 /// Decodes the members that a type names and skips the rest, at any depth.
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let (path, inner) = (error.path().to_string(), error.into_inner());
-        ReadError { path, problem: inner.to_string() }
-    })?;
-    deserializer.end().map_err(|error| ReadError { path: ".".to_owned(), problem: error.to_string() })?;
-    Ok(value)
+    serde_json::from_str(json).map_err(|error| {
+        let (path, error) = locate::<T>(json, error);
+        ReadError { path, problem: error.to_string() }
+    })
+}
+
+/// The path of the member that does not decode. Decodes again: keeping track of paths costs as much as decoding, and
+/// what decodes needs none.
+pub(crate) fn locate<'de, T: Deserialize<'de>>(
+    json: &'de str,
+    error: serde_json::Error,
+) -> (String, serde_json::Error) {
+    match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(json)) {
+        Err(located) => (located.path().to_string(), located.into_inner()),
+        // Only what follows the value is wrong.
+        Ok(_) => (".".to_owned(), error),
+    }
 }
 
 /// A missing member that the facts rest on.
