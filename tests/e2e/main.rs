@@ -1,0 +1,11 @@
+//! lockkeeper in front of a real kube-apiserver: registered, called, obeyed.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dialects;
+mod gate;
+mod lag;
+mod lifecycle;
+mod reasons;
+mod stage;
