@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::facts::{ObjectKey, locate};
+use crate::api::facts::{ObjectKey, locate, plainly};
 
 /// One AdmissionReview request.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl<'a> Review<'a> {
             .map_err(|error| ReviewError(format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
         let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| {
             let (path, error) = locate::<Wire<'_>>(text, error);
-            ReviewError(format!("{path}: {error}"))
+            ReviewError(format!("{path}: {}", plainly(&error)))
         })?;
         wire.into_review()
     }
@@ -211,8 +211,8 @@ mod tests {
     #[test]
     fn what_is_no_review_is_told_why() {
         for (body, expected) in [
-            ("", "EOF while parsing"),
-            ("[]", "invalid"),
+            ("", "EOF while parsing a value"),
+            ("[]", "expected"),
             ("{}", "kind is none, expected AdmissionReview"),
             (r#"{"kind":"Pod"}"#, "kind is Pod, expected AdmissionReview"),
             (r#"{"kind":"AdmissionReview"}"#, "apiVersion is missing"),
@@ -224,7 +224,7 @@ mod tests {
             (&format!("{{{HEAD},\"request\":null}}"), "request is missing"),
             (&format!("{{{HEAD},\"request\":{{}}}}"), "request.uid is missing"),
             (&format!("{{{HEAD},\"request\":{{\"uid\":\"\"}}}}"), "request.uid is missing"),
-            (&format!("{{{HEAD},\"request\":{{\"uid\":7}}}}"), "request.uid: invalid type"),
+            (&format!("{{{HEAD},\"request\":{{\"uid\":7}}}}"), "request.uid: expected a"),
             (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"uid\":\"b\"}}}}"), "request: duplicate field `uid`"),
             (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\",\"options\":NaN}}}}"), "request.options: expected value"),
             (&format!("{{{HEAD},\"request\":{{\"uid\":\"a\"}}}} x"), "trailing characters"),

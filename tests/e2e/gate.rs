@@ -33,7 +33,10 @@ async fn a_create_inside_a_backoff_window_is_refused_in_full() {
     let kube::Error::Api(status) = error else { panic!("{error}") };
     let details = status.details.clone().unwrap();
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
-    assert_eq!((details.group.as_str(), details.kind.as_str(), details.name.as_str()), ("kubernaut.ai", "WorkflowExecution", "we"));
+    assert_eq!(
+        (details.group.as_str(), details.kind.as_str(), details.name.as_str()),
+        ("kubernaut.ai", "WorkflowExecution", "we")
+    );
     assert_eq!((details.causes[0].reason.as_str(), details.causes.len()), ("ExponentialBackoff", 1));
     assert!((3500..=3600).contains(&details.retry_after_seconds), "{details:?}");
     let headers = world.create(&candidate, &["-v=8"]).await.expect_failure();
@@ -47,7 +50,8 @@ async fn a_create_inside_a_backoff_window_is_refused_in_full() {
     // The command that the refusal names says the same.
     let kubeconfig = &stage.server.user(stage::GATE).kubeconfig;
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_lockkeeper"));
-    let explain = stage.server.run(binary, kubeconfig, &["explain", &format!("{ns}/rr"), "--target", &target], None).await;
+    let explain =
+        stage.server.run(binary, kubeconfig, &["explain", &format!("{ns}/rr"), "--target", &target], None).await;
     assert_eq!(explain.status, Some(1), "{explain}");
     assert!(explain.stdout.contains("held: ExponentialBackoff"), "{explain}");
 }
@@ -77,7 +81,12 @@ async fn generate_name_and_server_side_apply_are_judged_alike() {
         object["metadata"] = json!({"generateName": "we-", "namespace": world.namespace});
         object
     };
-    world.refused(&named("held", "one"), "IneffectiveChain: its RemediationRequest is Blocked until somebody unblocks it").await;
+    world
+        .refused(
+            &named("held", "one"),
+            "IneffectiveChain: its RemediationRequest is Blocked until somebody unblocks it",
+        )
+        .await;
     world.admitted(&named("free", "two")).await;
     let listed = world.api("WorkflowExecution").list(&ListParams::default()).await.unwrap();
     assert!(listed.items[0].metadata.name.as_ref().unwrap().starts_with("we-"));
@@ -102,12 +111,21 @@ async fn status_finalizers_and_deletion_are_never_in_the_way() {
         let args: Vec<&str> = args.iter().copied().chain(["-n", &world.namespace]).collect();
         stage.server.kubectl(ADMIN, &args, None).await
     };
-    kubectl(&["patch", "wfe", "we", "--type=merge", "-p", r#"{"metadata":{"finalizers":["kubernaut.ai/hold"],"labels":{"a":"b"}}}"#])
-        .await
-        .expect_success();
+    kubectl(&[
+        "patch",
+        "wfe",
+        "we",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":["kubernaut.ai/hold"],"labels":{"a":"b"}}}"#,
+    ])
+    .await
+    .expect_success();
     world.write_status("WorkflowExecution", "we", stage::FAILED_RUNNING(&in_seconds(0))).await;
     kubectl(&["delete", "wfe", "we", "--wait=false"]).await.expect_success();
-    kubectl(&["patch", "wfe", "we", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await.expect_success();
+    kubectl(&["patch", "wfe", "we", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#])
+        .await
+        .expect_success();
     eventually("it is gone", ACTION, || async {
         let left = world.api("WorkflowExecution").list(&ListParams::default()).await.unwrap().items.len();
         if left == 0 { Ok(()) } else { Err(format!("{left} left")) }
@@ -125,9 +143,21 @@ async fn a_spec_that_was_admitted_does_not_change() {
     let world = World::new(&stage.server, "spec").await;
     world.request("rr", "s", json!({"overallPhase": "Analyzing"})).await;
     world.execution("we", "rr", &world.target("api"), json!(null)).await;
-    let patch = ["patch", "wfe", "we", "--type=merge", "-p", r#"{"spec":{"targetResource":"other/Deployment/x"}}"#, "-n", &world.namespace];
+    let patch = [
+        "patch",
+        "wfe",
+        "we",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"targetResource":"other/Deployment/x"}}"#,
+        "-n",
+        &world.namespace,
+    ];
     let refused = stage.server.kubectl(ADMIN, &patch, None).await.expect_failure();
-    assert!(refused.stderr.contains("SpecImmutable: the spec of a WorkflowExecution cannot change; create a new"), "{refused}");
+    assert!(
+        refused.stderr.contains("SpecImmutable: the spec of a WorkflowExecution cannot change; create a new"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -163,11 +193,20 @@ async fn the_audit_log_has_the_decision_and_kubectl_the_warning() {
     .await;
     assert!(created.stderr.contains("Warning: parameter keys are not UPPER_SNAKE_CASE: replicas"), "{created}");
 
-    let annotation = |event: &crate::support::AuditEvent, key: &str| event.annotations.get(&format!("{WEBHOOK}/{key}")).cloned();
+    let annotation =
+        |event: &crate::support::AuditEvent, key: &str| event.annotations.get(&format!("{WEBHOOK}/{key}")).cloned();
     let (denied, allowed) = eventually("both are in the audit log", ACTION, || async {
         let events = stage.server.audit_events().map_err(|error| error.to_string())?;
         let of = |code: u16| {
-            events.iter().find(|e| e.namespace == world.namespace && e.resource == "workflowexecutions" && e.verb == "create" && e.code == code).cloned()
+            events
+                .iter()
+                .find(|e| {
+                    e.namespace == world.namespace
+                        && e.resource == "workflowexecutions"
+                        && e.verb == "create"
+                        && e.code == code
+                })
+                .cloned()
         };
         of(403).zip(of(201)).ok_or_else(|| format!("{} events", events.len()))
     })

@@ -63,7 +63,9 @@ async fn parent_terminal() {
     for phase in ["Completed", "Failed", "TimedOut", "Skipped", "Cancelled"] {
         let name = phase.to_lowercase();
         world.request(&name, &name, json!({"overallPhase": phase})).await;
-        world.refuses(&world.candidate(&name), &format!("ParentTerminal: its RemediationRequest has ended ({phase})")).await;
+        world
+            .refuses(&world.candidate(&name), &format!("ParentTerminal: its RemediationRequest has ended ({phase})"))
+            .await;
     }
 }
 
@@ -71,12 +73,31 @@ async fn parent_terminal() {
 async fn published_block_with_and_without_an_end() {
     let Some(world) = world("published").await else { return };
     let until = in_seconds(600);
-    world.request("until", "a", json!({"overallPhase": "Blocked", "blockReason": "UnmanagedResource", "blockedUntil": until})).await;
-    world.refuses(&world.candidate("until"), &format!("UnmanagedResource: its RemediationRequest is Blocked; until {until} (")).await;
+    world
+        .request(
+            "until",
+            "a",
+            json!({"overallPhase": "Blocked", "blockReason": "UnmanagedResource", "blockedUntil": until}),
+        )
+        .await;
+    world
+        .refuses(
+            &world.candidate("until"),
+            &format!("UnmanagedResource: its RemediationRequest is Blocked; until {until} ("),
+        )
+        .await;
     world.request("never", "b", json!({"overallPhase": "Blocked"})).await;
-    world.refuses(&world.candidate("never"), "Blocked: its RemediationRequest is Blocked until somebody unblocks it").await;
+    world
+        .refuses(&world.candidate("never"), "Blocked: its RemediationRequest is Blocked until somebody unblocks it")
+        .await;
     // A block that ran out holds nothing, and the two live reasons are decided live.
-    world.request("over", "c", json!({"overallPhase": "Blocked", "blockReason": "RecentlyRemediated", "blockedUntil": in_seconds(-1)})).await;
+    world
+        .request(
+            "over",
+            "c",
+            json!({"overallPhase": "Blocked", "blockReason": "RecentlyRemediated", "blockedUntil": in_seconds(-1)}),
+        )
+        .await;
     world.admitted(&wfe(&world.namespace, "over", "over", &world.target("over"))).await;
     world.request("busy", "d", json!({"overallPhase": "Blocked", "blockReason": "ResourceBusy"})).await;
     world.admitted(&wfe(&world.namespace, "busy", "busy", &world.target("busy"))).await;
@@ -90,7 +111,12 @@ async fn consecutive_failures() {
         world.request(name, "s", json!({"overallPhase": "Failed", "completedAt": ended})).await;
     }
     world.request("rr", "s", analyzing()).await;
-    world.refuses(&world.candidate("rr"), "ConsecutiveFailures: 3 consecutive failures for this signal, 3 hold it; until ").await;
+    world
+        .refuses(
+            &world.candidate("rr"),
+            "ConsecutiveFailures: 3 consecutive failures for this signal, 3 hold it; until ",
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -98,7 +124,12 @@ async fn duplicate_in_progress() {
     let Some(world) = world("duplicate").await else { return };
     world.request("a-first", "s", json!({"overallPhase": "Executing"})).await;
     world.request("b-second", "s", analyzing()).await;
-    world.refuses(&world.candidate("b-second"), "DuplicateInProgress: an older request for the same signal is still in progress").await;
+    world
+        .refuses(
+            &world.candidate("b-second"),
+            "DuplicateInProgress: an older request for the same signal is still in progress",
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -109,7 +140,10 @@ async fn resource_busy_across_namespaces_and_spellings() {
     world.execution("runs", "first", &world.target("api"), json!({"phase": "Running"})).await;
     let mut candidate = world.candidate("second");
     candidate["spec"]["targetResource"] = json!(format!("{}/deployment/api", world.namespace));
-    let held_by = format!("ResourceBusy: another workflow is active on this target; held by WorkflowExecution {}/runs", world.namespace);
+    let held_by = format!(
+        "ResourceBusy: another workflow is active on this target; held by WorkflowExecution {}/runs",
+        world.namespace
+    );
     world.refuses(&candidate, &held_by).await;
     world.write_status("WorkflowExecution", "runs", completed(&in_seconds(-3600))).await;
     world.admitted(&candidate).await;
@@ -121,7 +155,9 @@ async fn previous_execution_failed_until_a_person_clears_it() {
     world.request("first", "a", analyzing()).await;
     world.request("second", "b", analyzing()).await;
     world.execution("broke", "first", &world.target("api"), FAILED_RUNNING(&in_seconds(-10))).await;
-    world.refuses(&world.candidate("second"), "PreviousExecutionFailed: a workflow acted on this target and failed").await;
+    world
+        .refuses(&world.candidate("second"), "PreviousExecutionFailed: a workflow acted on this target and failed")
+        .await;
     let clearance = json!({"blockClearance": {"clearedBy": "alice", "clearReason": "checked by hand", "clearMethod": "StatusField"}});
     world.write_status("WorkflowExecution", "broke", clearance).await;
     world.admitted(&world.candidate("second")).await;
@@ -148,7 +184,11 @@ async fn backoff_computed_from_failures_then_retries_exhausted() {
     // Older attempts let the next one through; five of them exhaust the retries.
     world.write_status("WorkflowExecution", "try-1", FAILED_BEFORE(&in_seconds(-7200))).await;
     for number in 2..=5 {
-        world.execution(&format!("try-{number}"), "rr", &world.target("api"), FAILED_BEFORE(&in_seconds(-7200 + number))).await;
+        world
+            .execution(&format!("try-{number}"), "rr", &world.target("api"), FAILED_BEFORE(&in_seconds(-7200 + number)))
+            .await;
     }
-    world.refuses(&world.candidate("rr"), "ExhaustedRetries: 5 failures before anything ran, 5 exhaust the retries").await;
+    world
+        .refuses(&world.candidate("rr"), "ExhaustedRetries: 5 failures before anything ran, 5 exhaust the retries")
+        .await;
 }

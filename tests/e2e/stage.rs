@@ -18,8 +18,9 @@ pub const WEBHOOK: &str = "gate.lockkeeper.kubernaut.ai";
 
 /// An API server with lockkeeper beside it.
 pub struct Stage {
-    pub server: ApiServer,
+    /// First, so that it ends before the API server that it watches.
     pub gate: Gate,
+    pub server: ApiServer,
 }
 
 /// A running lockkeeper.
@@ -43,7 +44,7 @@ pub async fn own(config: &str) -> Option<Stage> {
     allow_reading(&server).await;
     let gate = start_gate(&server, config).await;
     gate.ready().await;
-    register(&server, &gate).await;
+    register(&server, &gate, wfe).await;
     Some(Stage { server, gate })
 }
 
@@ -76,7 +77,17 @@ pub async fn start_gate_with(server: &ApiServer, config: &str, kubeconfig: &Path
     std::fs::write(&config_file, config).unwrap();
     let text = |path: &Path| path.display().to_string();
     let launch = Launch::new(format!("lockkeeper-{number}"), env!("CARGO_BIN_EXE_lockkeeper"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json", "--tls-mode", "files"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--tls-mode",
+            "files",
+        ])
         .args(["--config", &text(&config_file), "--tls-cert", &text(&pair.certificate), "--tls-key", &text(&pair.key)])
         .env("KUBECONFIG", text(kubeconfig));
     let process = server.launch_beside(launch).unwrap();
@@ -86,13 +97,16 @@ pub async fn start_gate_with(server: &ApiServer, config: &str, kubeconfig: &Path
 
 fn addresses(process: &Process) -> Result<(String, String), String> {
     let log = process.log_text();
-    let line = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["message"] == "serving");
+    let line = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|line| line["message"] == "serving");
     let line = line.ok_or(log)?;
     Ok((format!("https://{}", line["https"].as_str().unwrap()), format!("http://{}", line["admin"].as_str().unwrap())))
 }
 
 /// What the API server is told: one resource, failurePolicy Fail.
-pub async fn register(server: &ApiServer, gate: &Gate) {
+pub async fn register(server: &ApiServer, gate: &Gate, candidate: Candidate) {
     let bundle = serde_json::to_value(k8s_openapi::ByteString(std::fs::read(&gate.ca).unwrap())).unwrap();
     let registration = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
@@ -109,7 +123,7 @@ pub async fn register(server: &ApiServer, gate: &Gate) {
     server.kubectl(ADMIN, &["apply", "-f", "-"], Some(&registration.to_string())).await.expect_success();
     // In force once a create that nothing allows is refused by us.
     eventually("the registration is in force", ACTION, || async {
-        let probe = wfe("default", "probe", "no-such-request", "default/Pod/probe").to_string();
+        let probe = candidate("default", "probe", "no-such-request", "default/Pod/probe").to_string();
         let output = server.kubectl(ADMIN, &["create", "--dry-run=server", "-f", "-"], Some(&probe)).await;
         if output.stderr.contains("ParentMissing") { Ok(()) } else { Err(output.to_string()) }
     })
@@ -140,17 +154,28 @@ impl Gate {
         });
         let url = format!("{}/validate/workflowexecutions?timeout=5s", self.https);
         let ca = self.ca.display().to_string();
-        let (code, body) = curl(&["--cacert", &ca, "-H", "Content-Type: application/json", "--data", &review.to_string(), &url]);
+        let (code, body) =
+            curl(&["--cacert", &ca, "-H", "Content-Type: application/json", "--data", &review.to_string(), &url]);
         (code, serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 }
 
 fn curl(args: &[&str]) -> (u16, String) {
-    let output = std::process::Command::new("curl").args(["-sS", "--max-time", "8", "-w", "\n%{http_code}"]).args(args).output().unwrap();
+    let output = std::process::Command::new("curl")
+        .args(["-sS", "--max-time", "8", "-w", "\n%{http_code}"])
+        .args(args)
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (body, code) = text.rsplit_once('\n').unwrap_or(("", "0"));
-    (code.parse().unwrap_or(0), if body.is_empty() { String::from_utf8_lossy(&output.stderr).into_owned() } else { body.to_owned() })
+    (
+        code.parse().unwrap_or(0),
+        if body.is_empty() { String::from_utf8_lossy(&output.stderr).into_owned() } else { body.to_owned() },
+    )
 }
+
+/// A candidate as one dialect writes it: namespace, name, parent, target.
+pub type Candidate = fn(&str, &str, &str, &str) -> Value;
 
 /// One namespace of a stage, and the objects in it.
 pub struct World<'a> {

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::lenient::Named;
-use super::{ObjectKey, ParentRef, Target, locate, said};
+use super::{ObjectKey, ParentRef, Target, locate, plainly, said};
 
 /// What a candidate asks, well formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,23 +67,18 @@ impl Candidate {
 fn decode(json: &str) -> Result<Object, NotACandidate> {
     serde_json::from_str(json).map_err(|error| {
         let (path, error) = locate::<Object>(json, error);
-        let problem = error.to_string();
+        let problem = plainly(&error);
         if error.classify() != Category::Data || problem.starts_with(TWICE) {
             return NotACandidate::Syntax(format!("{path}: {problem}"));
         }
         let field = if path == "." { "object".to_owned() } else { path };
-        let cause = Cause { field: printable(&field, 200), message: printable(without_place(&problem), 200) };
+        let cause = Cause { field: printable(&field, 200), message: printable(&problem, 200) };
         NotACandidate::Malformed(vec![cause])
     })
 }
 
 /// How serde says that a member stands there twice.
 const TWICE: &str = "duplicate field";
-
-/// Line and column are those of a text that the reader never saw.
-fn without_place(problem: &str) -> &str {
-    problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem)
-}
 
 /// Fit for a terminal, and bounded.
 fn printable(text: &str, max: usize) -> String {

@@ -63,7 +63,7 @@ pub struct ReadError {
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
     serde_json::from_str(json).map_err(|error| {
         let (path, error) = locate::<T>(json, error);
-        ReadError { path, problem: error.to_string() }
+        ReadError { path, problem: plainly(&error) }
     })
 }
 
@@ -80,6 +80,19 @@ pub(crate) fn locate<'de, T: Deserialize<'de>>(
     }
 }
 
+/// What a decoder says, without what it found: that may be anybody's secret, and ends up in a log.
+pub(crate) fn plainly(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(said, _)| said);
+    let told = ["invalid type: ", "invalid value: "]
+        .iter()
+        .find_map(|kind| text.strip_prefix(kind)?.rsplit_once(", expected "));
+    let Some((found, expected)) = told else { return text.to_owned() };
+    let found = found.split(['"', '`']).next().unwrap_or_default().trim();
+    let expected = if expected.starts_with("struct ") { "an object" } else { expected };
+    format!("expected {expected}, found {found}")
+}
+
 /// A missing member that the facts rest on.
 fn missing(path: &str) -> ReadError {
     ReadError { path: path.to_owned(), problem: "missing or empty".to_owned() }
@@ -88,4 +101,26 @@ fn missing(path: &str) -> ReadError {
 /// A string that says something.
 fn said(text: Option<Box<str>>) -> Option<Box<str>> {
     text.filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_does_not_tell_what_it_found() {
+        let told = |json| WorkflowExecution::from_json(json).unwrap_err().to_string();
+        assert_eq!(
+            told(r#"{"metadata":{"name":"w"},"spec":"secret, expected words"}"#),
+            "spec: expected an object, found string"
+        );
+        assert_eq!(
+            told(r#"{"metadata":{"name":"w"},"status":{"phase":7}}"#),
+            "status.phase: expected a string, found integer"
+        );
+        assert_eq!(told(r#"{"metadata":{"name":["x"]}}"#), "metadata.name: expected a string, found sequence");
+        assert_eq!(told(r#"{"metadata":{}}"#), "metadata.name: missing or empty");
+        assert_eq!(told("{}"), ".: missing field `metadata`");
+        assert_eq!(told(r#"{"metadata":{"name":"w"}} x"#), ".: trailing characters");
+    }
 }
