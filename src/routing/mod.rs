@@ -12,6 +12,8 @@ mod checks;
 mod policy;
 mod reason;
 mod request;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod view;
 mod warnings;
