@@ -187,7 +187,7 @@ pub struct Scene {
     pub parent: Parent,
     siblings: Vec<Rr>,
     history: Vec<Wfe>,
-    pub age: std::time::Duration,
+    age: std::time::Duration,
     pub policy: Policy,
 }
 
@@ -239,6 +239,12 @@ impl Scene {
         let named =
             |(i, we): (usize, Wfe)| if we.0.key.name.is_empty() { we.named(&format!("we-{}", i + 1)) } else { we };
         self.history = history.into_iter().enumerate().map(named).collect();
+        self
+    }
+
+    /// The quietest input was last heard of so many milliseconds ago.
+    pub fn aged(mut self, millis: u64) -> Self {
+        self.age = std::time::Duration::from_millis(millis);
         self
     }
 
@@ -305,4 +311,47 @@ pub fn short(hold: &Hold) -> String {
 
 pub fn key(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { namespace: namespace.into(), name: name.into() }
+}
+
+impl Checks {
+    pub fn set(&mut self, check: Check, mode: Mode) {
+        let slot = match check {
+            Check::Malformed => return,
+            Check::ParentState => &mut self.parent_state.mode,
+            Check::PublishedBlock => &mut self.published_block.mode,
+            Check::ConsecutiveFailures => &mut self.consecutive_failures.mode,
+            Check::DuplicateInProgress => &mut self.duplicate_in_progress.mode,
+            Check::ResourceBusy => &mut self.resource_busy.mode,
+            Check::PreviousExecutionFailed => &mut self.previous_execution_failed.mode,
+            Check::ExhaustedRetries => &mut self.exhausted_retries.mode,
+            Check::RecentlyRemediated => &mut self.recently_remediated.mode,
+            Check::ExponentialBackoff => &mut self.exponential_backoff.mode,
+        };
+        *slot = mode;
+    }
+}
+
+/// The checks that a mode can be set for, in the order of the rule book.
+pub const SET: [Check; 9] = [
+    Check::ParentState,
+    Check::PublishedBlock,
+    Check::ConsecutiveFailures,
+    Check::DuplicateInProgress,
+    Check::ResourceBusy,
+    Check::PreviousExecutionFailed,
+    Check::ExhaustedRetries,
+    Check::RecentlyRemediated,
+    Check::ExponentialBackoff,
+];
+
+/// Every check has something against this one.
+pub fn held_by_everything() -> Scene {
+    let block = Block { reason: "IneffectiveChain".into(), until: Some(at(60)), ..Block::default() };
+    let retries = (0..5).map(|i| failed(BeforeItRan).ended(-10 - i).named(&format!("retry-{i}")));
+    let others =
+        [running().named("busy"), failed(Ran).ended(-20).named("culprit"), completed().ended(-100).named("success")];
+    view()
+        .parent(request(RequestPhase::Blocked).deleting().saying(block))
+        .siblings([failure(), failure(), failure(), request(RequestPhase::Executing).named("elder")])
+        .history(retries.chain(others))
 }
