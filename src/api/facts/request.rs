@@ -91,7 +91,12 @@ impl RemediationRequest {
             deleting: identity.deleting,
             fingerprint: spec.signal_fingerprint.unwrap_or_default(),
             resource: Resource {
-                path: selection.remediation_target.as_ref().unwrap_or(&signal_target).path(),
+                path: selection
+                    .remediation_target
+                    .as_ref()
+                    .filter(|target| target.is_whole())
+                    .unwrap_or(&signal_target)
+                    .path(),
                 signal_namespace: signal_target.namespace.unwrap_or_default(),
                 cluster: spec.cluster_id.unwrap_or_default(),
             },
@@ -190,6 +195,11 @@ struct ResourceRef {
 }
 
 impl ResourceRef {
+    /// RO takes a chosen target only where it has both.
+    fn is_whole(&self) -> bool {
+        [&self.kind, &self.name].into_iter().all(|part| part.as_ref().is_some_and(|text| !text.is_empty()))
+    }
+
     fn path(&self) -> Box<str> {
         let part = |text: &Option<Box<str>>| text.clone().unwrap_or_default();
         let namespace = self.namespace.iter().filter(|namespace| !namespace.is_empty()).cloned();
