@@ -156,10 +156,102 @@ fn key_of(json: &str) -> Option<ObjectKey> {
         namespace: Option<Box<str>>,
     }
     let Head { metadata } = serde_json::from_str(json).ok()?;
-    Some(ObjectKey { namespace: metadata.namespace.unwrap_or_else(|| "default".into()), name: metadata.name })
+    let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty());
+    Some(ObjectKey { namespace: namespace.unwrap_or_else(|| "default".into()), name: metadata.name })
 }
 
 fn stamp(path: &Path) -> Stamp {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn execution(name: &str, more: &str) -> String {
+        format!("kind: WorkflowExecution\nmetadata: {{name: {name}{more}}}\nspec: {{targetResource: Node/w}}\n---\n")
+    }
+
+    fn known(index: &Index) -> Vec<(String, bool)> {
+        let names = ["a", "b", "c"].into_iter();
+        let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
+        names.filter_map(|name| Some((name.to_owned(), index.execution(&key(name))?.active()))).collect()
+    }
+
+    fn objects(index: &Index) -> Vec<(usize, usize)> {
+        index.health().iter().map(|health| (health.objects, health.unreadable)).collect()
+    }
+
+    #[test]
+    fn an_object_without_a_namespace_is_in_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = execution("a", "") + &execution("b", ", namespace: ''") + &execution("c", ", namespace: default");
+        std::fs::write(folder.path().join("state.yaml"), all).unwrap();
+        let index = Index::default();
+        let opened = Folder::open(folder.path(), &index).unwrap();
+        let all = [("a".to_owned(), true), ("b".to_owned(), true), ("c".to_owned(), true)];
+        assert_eq!(known(&index), all);
+        opened.fill(&index);
+        assert_eq!((known(&index), objects(&index)), (all.to_vec(), vec![(0, 0), (3, 0)]), "read again");
+        assert!(index.age().is_ok(), "both inputs count as listed");
+    }
+
+    #[test]
+    fn of_two_files_that_hold_one_object_the_later_path_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = execution("a", "").replace("spec:", "status: {phase: Completed}\nspec:");
+        std::fs::write(folder.path().join("1.yaml"), execution("a", "")).unwrap();
+        std::fs::write(folder.path().join("2.yaml"), done).unwrap();
+        let index = Index::default();
+        let mut opened = Folder::open(folder.path(), &index).unwrap();
+        assert_eq!(known(&index), [("a".to_owned(), false)]);
+        std::fs::remove_file(folder.path().join("2.yaml")).unwrap();
+        assert!(opened.rescan().unwrap(), "a file that went is a change");
+        opened.fill(&index);
+        assert_eq!(known(&index), [("a".to_owned(), true)]);
+        assert!(!opened.rescan().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_breaks_keeps_what_it_said_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.yaml");
+        std::fs::write(&file, execution("a", "")).unwrap();
+        let index = Index::default();
+        let mut opened = Folder::open(folder.path(), &index).unwrap();
+        std::fs::write(&file, "metadata: [").unwrap();
+        for _ in 0..2 {
+            assert!(!opened.rescan().unwrap());
+            assert!(opened.broken.contains(&file));
+        }
+        opened.fill(&index);
+        assert_eq!(known(&index), [("a".to_owned(), true)]);
+        std::fs::write(&file, execution("b", "")).unwrap();
+        assert!(opened.rescan().unwrap() && opened.broken.is_empty());
+        opened.fill(&index);
+        assert_eq!(known(&index), [("b".to_owned(), true)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_at_the_start_is_the_callers_to_mend() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("state.yaml"), "metadata: [").unwrap();
+        assert!(matches!(Folder::open(folder.path(), &Index::default()), Err(FolderError::Manifest(_))));
+        let nowhere = folder.path().join("nowhere");
+        assert!(matches!(Folder::open(&nowhere, &Index::default()), Err(FolderError::Folder { .. })));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_out_and_what_cannot_be_read_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let foreign = format!("apiVersion: example.com/v1\n{}", execution("a", ""));
+        let nameless = "kind: WorkflowExecution\nmetadata: {}\n---\n";
+        let odd = "kind: WorkflowExecution\nmetadata: {name: b}\nspec: {targetResource: 3}\n---\n";
+        let pod = "kind: Pod\nmetadata: {name: c}\n";
+        std::fs::write(folder.path().join("state.yaml"), [&foreign, nameless, odd, pod].concat()).unwrap();
+        let index = Index::default();
+        Folder::open(folder.path(), &index).unwrap();
+        assert_eq!((known(&index), objects(&index)), (vec![], vec![(0, 0), (0, 1)]));
+    }
 }

@@ -67,17 +67,19 @@ impl Index {
 
     /// Takes an object in, in place of what was known under its name. One that cannot be read is counted and left out.
     pub fn put<T: Tracked>(&self, seen: Seen<T>) {
+        let Seen { key, facts } = seen;
         let mut world = self.world.write();
-        let was_unreadable = T::table(&mut world).unreadable.contains(&seen.key);
-        world.forget::<T>(&seen.key);
-        match seen.facts {
-            Ok(facts) => world.learn(Arc::new(facts)),
-            Err(error) => {
-                if !was_unreadable {
-                    tracing::warn!(input = %T::INPUT, object = %seen.key, %error, "left out: this object cannot be read");
-                }
-                T::table(&mut world).unreadable.insert(seen.key);
-            }
+        let was_unreadable = T::table(&mut world).unreadable.contains(&key);
+        world.forget::<T>(&key);
+        let error = match facts {
+            Ok(facts) => return world.learn(Arc::new(facts)),
+            Err(error) => error,
+        };
+        T::table(&mut world).unreadable.insert(key.clone());
+        // A decision that waits for the index does not wait for the log.
+        drop(world);
+        if !was_unreadable {
+            tracing::warn!(input = %T::INPUT, object = %key, %error, "left out: this object cannot be read");
         }
     }
 
@@ -168,6 +170,7 @@ impl World {
     }
 
     fn learn<T: Tracked>(&mut self, facts: Arc<T>) {
+        self.forget::<T>(facts.key());
         facts.link(self);
         T::table(self).readable.insert(ByKey(facts));
     }

@@ -92,4 +92,27 @@ mod tests {
         assert_eq!((known.as_str(), known.label()), ("IneffectiveChain", "IneffectiveChain"));
         assert_eq!((free.as_str(), free.label()), ("vendor on site", "Blocked"));
     }
+
+    #[test]
+    fn every_closed_reason_is_its_own_label() {
+        for reason in [
+            Reason::Malformed,
+            Reason::ParentMissing,
+            Reason::ParentUnreadable,
+            Reason::ParentMismatch,
+            Reason::ParentDeleting,
+            Reason::ParentTerminal,
+            Reason::ConsecutiveFailures,
+            Reason::DuplicateInProgress,
+            Reason::ResourceBusy,
+            Reason::PreviousExecutionFailed,
+            Reason::ExhaustedRetries,
+            Reason::RecentlyRemediated,
+            Reason::ExponentialBackoff,
+            Reason::StaleState,
+            Reason::SpecImmutable,
+        ] {
+            assert_eq!((reason.to_string(), reason.label()), (format!("{reason:?}"), reason.as_str()));
+        }
+    }
 }

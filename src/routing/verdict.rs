@@ -217,3 +217,47 @@ pub enum Because {
     StaleState { age: Duration, max: Duration },
     SpecChanged,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up_and_at_least_one() {
+        let millis = |ms: u64| seconds_until(now().checked_add(Duration::from_millis(ms)).unwrap(), now());
+        for (left, seconds) in
+            [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (86_999, 87), (87_000, 87), (87_001, 88)]
+        {
+            assert_eq!(millis(left), seconds, "{left} ms");
+        }
+        assert_eq!(seconds_until(at(-5), now()), 1, "over already");
+    }
+
+    #[test]
+    fn only_a_hold_with_an_end_says_when_to_come_back() {
+        let retry_after = |scene: Scene| scene.decide().retry_after_seconds();
+        assert_eq!(retry_after(view().history([completed().ended(-213)])), Some(87));
+        assert_eq!(retry_after(view().history([failed(Ran).ended(-1)])), None);
+        assert_eq!(retry_after(view().history([running()])), None);
+        assert_eq!(retry_after(view().without_parent()), None);
+        assert_eq!(retry_after(view()), None);
+    }
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        let scene = held_by_everything();
+        for finding in &scene.decide().findings {
+            assert_eq!(finding.check.as_str(), format!("{:?}", finding.check));
+        }
+        for kind in [Kind::RemediationRequest, Kind::WorkflowExecution] {
+            assert_eq!(kind.to_string(), format!("{kind:?}"));
+        }
+        for (mode, text) in
+            [(Mode::Enforce, "enforce"), (Mode::Warn, "warn"), (Mode::Audit, "audit"), (Mode::Off, "off")]
+        {
+            assert_eq!(mode.as_str(), text);
+            assert_eq!(serde_json::to_value(mode).unwrap(), text, "as in the configuration");
+        }
+    }
+}

@@ -259,12 +259,15 @@ fn one_line_bytes(text: &str) -> String {
 /// Control characters, and the invisible ones that split or reorder a line.
 fn unprintable(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::*;
+    use super::super::{Check, Mode, Parent};
     use super::*;
+    use crate::api::facts::{Block, RequestPhase, Target};
 
     #[test]
     fn a_line_has_no_control_characters_and_an_end() {
@@ -280,5 +283,228 @@ mod tests {
         assert_eq!(shell_word("a b$(c)"), "'a b$(c)'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn a_refusal_says_what_until_when_who_and_which_command_explains_it() {
+        for (scene, message) in [
+            (
+                view().history([failed(BeforeItRan).ended(-33), failed(BeforeItRan).ended(-90)]),
+                "ExponentialBackoff: 2 failures before anything ran; until 2026-01-05T10:01:27Z (1m27s); \
+                 held by WorkflowExecution payments/we-1",
+            ),
+            (
+                view().history([failed(BeforeItRan).ended(-33)]),
+                "ExponentialBackoff: 1 failure before anything ran; until 2026-01-05T10:00:27Z (27s); \
+                 held by WorkflowExecution payments/we-1",
+            ),
+            (
+                view().parent(request(RequestPhase::Analyzing).next_allowed(60)),
+                "ExponentialBackoff: the next execution for this signal is not allowed yet; \
+                 until 2026-01-05T10:01:00Z (1m); held by RemediationRequest payments/parent",
+            ),
+            (
+                view().history([completed().ended(-60)]),
+                "RecentlyRemediated: the workflow succeeded on this target at 2026-01-05T09:59:00Z; \
+                 until 2026-01-05T10:04:00Z (4m); held by WorkflowExecution payments/we-1",
+            ),
+            (
+                view().history((0..5).map(|i| failed(BeforeItRan).ended(-i))),
+                "ExhaustedRetries: 5 failures before anything ran, 5 exhaust the retries; a person must clear it \
+                 first; held by WorkflowExecution payments/we-1",
+            ),
+            (
+                view().history([failed(Ran)]),
+                "PreviousExecutionFailed: a workflow acted on this target and failed; a person must clear it first; \
+                 held by WorkflowExecution payments/we-1",
+            ),
+            (
+                view().history([running()]),
+                "ResourceBusy: another workflow is active on this target; held by WorkflowExecution payments/we-1",
+            ),
+            (
+                view().siblings([request(RequestPhase::Executing)]),
+                "DuplicateInProgress: an older request for the same signal is still in progress; \
+                 held by RemediationRequest payments/rr-1",
+            ),
+            (
+                view().siblings([failure(), failure(), failure()]),
+                "ConsecutiveFailures: 3 consecutive failures for this signal, 3 hold it; \
+                 until 2026-01-05T10:50:00Z (50m); held by RemediationRequest payments/rr-3",
+            ),
+            (
+                view().parent(request(RequestPhase::Blocked)),
+                "Blocked: its RemediationRequest is Blocked until somebody unblocks it; \
+                 held by RemediationRequest payments/parent",
+            ),
+            (
+                held_by_everything().parent(request(RequestPhase::Blocked).saying(Block {
+                    reason: "IneffectiveChain".into(),
+                    until: Some(at(60)),
+                    ..Block::default()
+                })),
+                "IneffectiveChain: its RemediationRequest is Blocked; until 2026-01-05T10:01:00Z (1m); \
+                 held by RemediationRequest payments/parent",
+            ),
+            (
+                view().parent(request(RequestPhase::TimedOut)),
+                "ParentTerminal: its RemediationRequest has ended (TimedOut); held by RemediationRequest payments/parent",
+            ),
+            (
+                held_by_everything(),
+                "ParentDeleting: its RemediationRequest is being deleted; held by RemediationRequest payments/parent",
+            ),
+            (
+                view().question(|question| question.parent.as_mut().unwrap().uid = Some("v".into())),
+                "ParentMismatch: its RemediationRequest has uid u, spec.remediationRequestRef asks for uid v; \
+                 held by RemediationRequest payments/parent",
+            ),
+            (
+                view().parent_is(Parent::Unreadable),
+                "ParentUnreadable: its RemediationRequest is stored in a form that cannot be read; lockkeeper's log \
+                 names the member; held by RemediationRequest payments/parent",
+            ),
+            (
+                view().without_parent(),
+                "ParentMissing: its RemediationRequest does not exist; create that first, or name one that exists; \
+                 held by RemediationRequest payments/parent",
+            ),
+            (
+                view().aged(87_000),
+                "StaleState: routing state is 1m27s old, staleness.max is 30s; lockkeeper's /readyz says which input \
+                 is silent",
+            ),
+        ] {
+            let see = "; see: lockkeeper explain payments/parent --target payments/Deployment/api";
+            assert_eq!(scene.decide().message().unwrap(), format!("{message}{see}"));
+        }
+    }
+
+    #[test]
+    fn the_command_names_the_cluster_and_is_fit_for_a_shell() {
+        let asking = |target: &str, cluster: &str| {
+            let target = Target::parse(target, Some(cluster)).unwrap();
+            let scene = view().without_parent().question(|question| question.target = target);
+            let message = scene.decide().message().unwrap();
+            message.split_once("see: ").unwrap().1.to_owned()
+        };
+        assert_eq!(asking("Node/w", "eu-1"), "lockkeeper explain payments/parent --target Node/w --cluster eu-1");
+        assert_eq!(
+            asking("n/pod/a:b", "eu 1; rm"),
+            "lockkeeper explain payments/parent --target n/pod/a:b --cluster 'eu 1; rm'"
+        );
+    }
+
+    /// What nobody should be able to bring into a terminal or a log through a name.
+    const HOSTILE: &str =
+        "a\n\r\t\u{1b}[31m\u{0}\u{7f}\u{85}\u{202e}\u{2066}\u{200b}\u{2028}\u{feff}\u{61c}\u{2060}'$(rm)ü\u{10ffff}";
+
+    const INVISIBLE: [char; 7] = ['\u{202e}', '\u{2066}', '\u{200b}', '\u{2028}', '\u{feff}', '\u{61c}', '\u{2060}'];
+
+    #[test]
+    fn whatever_names_say_a_message_is_one_printable_line_under_1_kb() {
+        for times in [1, 4, 20, 500] {
+            let hostile = HOSTILE.repeat(times);
+            let block = Block {
+                reason: hostile.clone().into(),
+                blocking_workflow_execution: Some(hostile.clone().into()),
+                ..Block::default()
+            };
+            let causes = vec![Cause { field: hostile.clone(), message: hostile.clone() }; 9];
+            let scene = view()
+                .parent(request(RequestPhase::Blocked).saying(block))
+                .history([running().named(&hostile).in_namespace(&hostile)])
+                .question(|question| {
+                    question.target = Target::parse("Node/w", Some(&hostile)).unwrap();
+                    question.parent.as_mut().unwrap().name = hostile.clone().into();
+                    question.parameter_names = vec![hostile.clone().into(); 5];
+                });
+            let busy = scene.clone().policy(|checks| checks.set(Check::PublishedBlock, Mode::Warn));
+            let mismatch = scene.clone().question(|question| {
+                question.parent.as_mut().unwrap().uid = Some(hostile.clone().into());
+            });
+            let missing = scene.clone().without_parent();
+            let verdicts = [
+                scene.decide(),
+                busy.decide(),
+                mismatch.decide(),
+                missing.decide(),
+                super::super::malformed(causes, &scene.policy, now()),
+            ];
+            for verdict in verdicts {
+                let hold = verdict.hold.as_ref().unwrap();
+                let reason = hold.reason.as_str().to_owned();
+                let lines =
+                    [vec![verdict.message().unwrap(), hold.what(), hold.told(now()), reason], verdict.warning_lines()];
+                for line in lines.iter().flatten() {
+                    assert!(!line.contains(|c: char| c.is_control() || INVISIBLE.contains(&c)), "{line:?}");
+                    assert!(!line.is_empty(), "{verdict:?}");
+                }
+                assert!(lines[0][0].len() <= MESSAGE_MAX_BYTES);
+                assert!(lines[1].iter().all(|line| line.chars().count() <= WARNING_MAX_CHARS));
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_too_long_for_the_line_leaves_the_target_out() {
+        let named = |n: usize| {
+            let target = Target::parse("Node/w", Some(&"c".repeat(n))).unwrap();
+            let message = view().without_parent().question(|question| question.target = target).decide().message();
+            message.unwrap()
+        };
+        assert!(named(700).contains(" --cluster ccc"));
+        assert!(named(900).ends_with("see: lockkeeper explain payments/parent"));
+        let longest =
+            (700..900).map(named).filter(|message| message.contains("--cluster")).map(|message| message.len());
+        assert_eq!(longest.max(), Some(MESSAGE_MAX_BYTES), "not shortened before it must be");
+    }
+
+    #[test]
+    fn three_causes_are_told_and_the_rest_counted() {
+        let causes = |n: usize| vec![Cause { field: "f".into(), message: "m".into() }; n];
+        let told = |n| super::super::malformed(causes(n), &super::super::Policy::default(), now()).message().unwrap();
+        assert_eq!(told(3), "Malformed: f: m; f: m; f: m");
+        assert_eq!(told(5), "Malformed: f: m; f: m; f: m; and 2 more");
+    }
+
+    #[test]
+    fn a_hold_alone_tells_the_same_without_the_command() {
+        let hold = view().history([failed(BeforeItRan).ended(-33)]).decide().hold.unwrap();
+        assert_eq!(hold.what(), "1 failure before anything ran");
+        let told = "ExponentialBackoff: 1 failure before anything ran; until 2026-01-05T10:00:27Z (27s); \
+                    held by WorkflowExecution payments/we-1";
+        assert_eq!(hold.told(now()), told);
+    }
+
+    #[test]
+    fn a_hold_names_the_member_of_the_candidate_that_it_is_about() {
+        let mut scene = held_by_everything();
+        let mut fields = Vec::new();
+        for check in SET {
+            fields.push(scene.decide().hold.unwrap().field());
+            scene.policy.checks.set(check, Mode::Off);
+        }
+        let (parent, target) = ("spec.remediationRequestRef", "spec.targetResource");
+        let workflow = "spec.workflowRef.workflowId";
+        assert_eq!(fields, [parent, parent, parent, parent, target, target, target, workflow, target]);
+        let mismatch = view().question(|question| question.parent.as_mut().unwrap().uid = Some("v".into()));
+        assert_eq!(mismatch.decide().hold.unwrap().field(), "spec.remediationRequestRef.uid");
+        for parent in [Parent::Missing, Parent::Unreadable] {
+            assert_eq!(view().parent_is(parent).decide().hold.unwrap().field(), "spec.remediationRequestRef");
+        }
+        let changed = super::super::update(true, &scene.policy, now());
+        assert_eq!(changed.hold.unwrap().field(), "spec");
+    }
+
+    #[test]
+    fn a_line_is_cut_at_a_character() {
+        for n in 0..8 {
+            let text = format!("{}{}", "x".repeat(n), "ü".repeat(600));
+            let line = one_line_bytes(&text);
+            assert!(line.len() <= MESSAGE_MAX_BYTES && line.len() > MESSAGE_MAX_BYTES - 8 && line.ends_with('…'));
+        }
+        assert_eq!(one_line_bytes(&"x".repeat(1000)), "x".repeat(1000));
+        assert_eq!(one_line_bytes(&"x".repeat(1001)).len(), 1000);
     }
 }

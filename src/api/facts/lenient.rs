@@ -65,7 +65,13 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     let at = |place| text.as_bytes().get(place).copied();
     let dated =
         at(4) == Some(b'-') && at(7) == Some(b'-') && matches!(at(10), Some(b'T' | b't' | b' ')) && text.len() >= 20;
-    dated.then(|| text.parse().ok()).flatten()
+    dated.then(|| text.parse().ok().or_else(|| past_all_time(text))).flatten()
+}
+
+/// The last hours of the year 9999, which people write for "never", are past what jiff can say: as late as can be.
+fn past_all_time(text: &str) -> Option<Timestamp> {
+    let a_year_before = format!("9998{}", text.strip_prefix("9999")?);
+    a_year_before.parse::<Timestamp>().ok().map(|_| Timestamp::MAX)
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -148,6 +154,18 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_str::<Time>(json).unwrap(), Time(None), "{json}");
         }
+    }
+
+    #[test]
+    fn the_end_of_the_year_9999_is_as_late_as_can_be() {
+        let at = |json| serde_json::from_str::<Time>(json).unwrap().0;
+        for json in ["\"9999-12-31T23:59:59Z\"", "\"9999-12-30T23:59:59.5-09:00\""] {
+            assert_eq!(at(json), Some(Timestamp::MAX), "{json}");
+        }
+        for json in ["\"9999-12-32T00:00:00Z\"", "\"9999-12-31T24:00:00Z\"", "\"9999-12-31T23:59:59\""] {
+            assert_eq!(at(json), None, "{json}");
+        }
+        assert_eq!(at("\"9999-01-01T00:00:00Z\"").unwrap().to_string(), "9999-01-01T00:00:00Z");
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl RemediationRequest {
         let selection = status.workflow_selection.unwrap_or_default();
         let block = Block {
             reason: said(grouped.block_reason).or(flat.block_reason).unwrap_or_default(),
-            until: grouped.blocked_until.or(flat.blocked_until).and_then(|time| time.0),
+            until: time(grouped.blocked_until).or(time(flat.blocked_until)),
             blocking_workflow_execution: said(grouped.blocking_workflow_execution)
                 .or(said(flat.blocking_workflow_execution)),
             duplicate_of: said(grouped.duplicate_of).or(said(flat.duplicate_of)),
@@ -91,16 +91,21 @@ impl RemediationRequest {
             deleting: identity.deleting,
             fingerprint: spec.signal_fingerprint.unwrap_or_default(),
             resource: Resource {
-                path: selection.remediation_target.as_ref().unwrap_or(&signal_target).path(),
+                path: selection
+                    .remediation_target
+                    .as_ref()
+                    .filter(|target| target.is_whole())
+                    .unwrap_or(&signal_target)
+                    .path(),
                 signal_namespace: signal_target.namespace.unwrap_or_default(),
                 cluster: spec.cluster_id.unwrap_or_default(),
             },
             phase: RequestPhase::from_text(status.overall_phase.as_deref().unwrap_or_default()),
             block: (block != Block::default()).then(|| Box::new(block)),
-            next_allowed: grouped.next_allowed_execution.or(flat.next_allowed_execution).and_then(|time| time.0),
+            next_allowed: time(grouped.next_allowed_execution).or(time(flat.next_allowed_execution)),
             failure_phase: said(ended.failure_phase).or(said(flat_end.failure_phase)),
             outcome: said(ended.outcome).or(said(flat_end.outcome)),
-            completed_at: status.completed_at.and_then(|time| time.0),
+            completed_at: time(status.completed_at),
             selected_workflow_id: selection.selected_workflow_ref.and_then(|workflow| said(workflow.workflow_id)),
         })
     }
@@ -118,6 +123,11 @@ impl RemediationRequest {
     pub fn own_target(&self) -> Result<Target, TargetError> {
         Target::parse(&self.resource.path, Some(&self.resource.cluster))
     }
+}
+
+/// Set, and a time.
+fn time(time: Option<Time>) -> Option<Timestamp> {
+    time.and_then(|time| time.0)
 }
 
 impl RequestPhase {
@@ -190,6 +200,11 @@ struct ResourceRef {
 }
 
 impl ResourceRef {
+    /// RO takes a chosen target only where it has both.
+    fn is_whole(&self) -> bool {
+        [&self.kind, &self.name].into_iter().all(|part| part.as_ref().is_some_and(|text| !text.is_empty()))
+    }
+
     fn path(&self) -> Box<str> {
         let part = |text: &Option<Box<str>>| text.clone().unwrap_or_default();
         let namespace = self.namespace.iter().filter(|namespace| !namespace.is_empty()).cloned();

@@ -77,7 +77,7 @@ impl Case<'_> {
     }
 
     /// The ended executions on the target, newest first, without the candidate itself.
-    fn ended(&self) -> impl Iterator<Item = &WorkflowExecution> {
+    pub(super) fn ended(&self) -> impl Iterator<Item = &WorkflowExecution> {
         self.view.history.ended_newest_first().filter(|execution| !self.request.is(&execution.key))
     }
 }
