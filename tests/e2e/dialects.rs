@@ -31,16 +31,16 @@ struct Dialect {
     /// A candidate as this release writes it.
     candidate: stage::Candidate,
     /// Routing fields on the status of a request.
-    routing: fn(Value) -> Value,
+    routing: fn(&Value) -> Value,
     /// How an execution says that something runs it.
     run: &'static str,
 }
 
-fn flat(routing: Value) -> Value {
-    routing
+fn flat(routing: &Value) -> Value {
+    routing.clone()
 }
 
-fn grouped(routing: Value) -> Value {
+fn grouped(routing: &Value) -> Value {
     json!({"overallPhase": routing["overallPhase"], "routingStatus": {
         "blockReason": routing["blockReason"], "blockedUntil": routing["blockedUntil"],
         "nextAllowedExecution": routing["nextAllowedExecution"],
@@ -89,12 +89,12 @@ async fn understood(dialect: &Dialect) {
 
     let until = in_seconds(600);
     let blocked = json!({"overallPhase": "Blocked", "blockReason": "RecentlyRemediated", "blockedUntil": until});
-    world.request("blocked", "a", (dialect.routing)(blocked)).await;
+    world.request("blocked", "a", (dialect.routing)(&blocked)).await;
     let told = world.refused(&candidate("we", "blocked", "one"), "RecentlyRemediated").await;
     assert!(told.stderr.contains(&format!("its RemediationRequest is Blocked; until {until}")), "{told}");
 
     let waiting = json!({"overallPhase": "Analyzing", "nextAllowedExecution": until});
-    world.request("waiting", "b", (dialect.routing)(waiting)).await;
+    world.request("waiting", "b", (dialect.routing)(&waiting)).await;
     world
         .refused(
             &candidate("we", "waiting", "two"),
