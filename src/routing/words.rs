@@ -237,6 +237,10 @@ impl fmt::Display for Told<'_> {
 /// Free of control characters and of what reorders a terminal's text, and at most so many characters.
 #[must_use]
 pub fn one_line(text: &str, max_chars: usize) -> String {
+    // Nearly every text is plain and short.
+    if text.len() <= max_chars && text.bytes().all(|c| matches!(c, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut line: String = text.chars().take(max_chars).map(|c| if unprintable(c) { ' ' } else { c }).collect();
     if text.chars().nth(max_chars).is_some() {
         line.pop();
