@@ -5,7 +5,7 @@
 #   start_example_server     sets $https, $admin, $ca, $state, $log
 
 examples="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-binary="${LOCKKEEPER:-$examples/../target/debug/lockkeeper}"
+binary="${LOCKKEEPER:-${CARGO_TARGET_DIR:-$examples/../target}/debug/lockkeeper}"
 
 start_example_server() {
   work="$(mktemp -d)"

@@ -119,9 +119,14 @@ impl Settings {
 fn read(file: &Path) -> Result<Value, ConfigError> {
     let text =
         std::fs::read_to_string(file).map_err(|error| ConfigError::Unreadable { file: file.to_owned(), error })?;
-    let tree: Value = serde_saphyr::from_str(&text)
+    let tree: Value = serde_saphyr::from_str_with_options(&text, yaml_1_2())
         .map_err(|error| ConfigError::Yaml { file: file.to_owned(), problem: crate::manifest::yaml_problem(&error) })?;
     Ok(if tree.is_null() { Value::Object(serde_json::Map::new()) } else { tree })
+}
+
+/// `off` is a mode here, not a boolean of YAML 1.1.
+fn yaml_1_2() -> serde_saphyr::Options {
+    serde_saphyr::options! { strict_booleans: true }
 }
 
 fn decode(origin: &str, tree: &Value) -> Result<Settings, ConfigError> {
@@ -151,7 +156,7 @@ fn lay_over(tree: &mut Value, name: &str, value: &str) -> Result<(), ConfigError
     if known.is_object() {
         return Err(wrong("this is a section; name the key in it with two underscores".to_owned()));
     }
-    *place = serde_saphyr::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    *place = serde_saphyr::from_str_with_options(value, yaml_1_2()).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok(())
 }
 
@@ -172,6 +177,13 @@ mod tests {
     fn nothing_said_is_the_default() {
         assert_eq!(load("", &[]).unwrap(), Settings::default());
         assert_eq!(load("checks:\n  parentState: {}\n", &[]).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn off_is_a_mode_and_no_boolean() {
+        assert_eq!(load("checks: {resourceBusy: {mode: off}}", &[]).unwrap().checks.resource_busy.mode, Mode::Off);
+        let set = load("", &[("LOCKKEEPER__CHECKS__RESOURCE_BUSY__MODE", "off")]).unwrap();
+        assert_eq!(set.checks.resource_busy.mode, Mode::Off);
     }
 
     #[test]

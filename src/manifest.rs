@@ -146,7 +146,9 @@ fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestEr
 #[must_use]
 pub fn yaml_problem(error: &serde_saphyr::Error) -> String {
     let place = error.location().map(|at| format!("line {}, column {}: ", at.line(), at.column())).unwrap_or_default();
-    format!("{place}{}", first_line(&error.without_snippet().to_string()))
+    let said = first_line(&error.without_snippet().to_string());
+    // The place once, in front.
+    format!("{place}{}", said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said))
 }
 
 fn first_line(text: &str) -> String {

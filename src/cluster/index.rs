@@ -130,6 +130,12 @@ impl Index {
         })
     }
 
+    /// Keeps every reader out until the guard is dropped.
+    #[cfg(test)]
+    pub(crate) fn occupy(&self) -> impl Drop + '_ {
+        self.world.write()
+    }
+
     /// The age of the quietest input.
     ///
     /// # Errors

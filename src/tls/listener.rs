@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +17,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -212,5 +212,52 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    /// A client whose other end is served; time is the test's.
+    fn connected() -> (DuplexStream, tokio::task::JoinHandle<()>) {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let app = Router::new().route("/", post(|| async { "ok" }));
+        (client, tokio::spawn(async move { connection(server, app, GracefulShutdown::new().watcher()).await }))
+    }
+
+    async fn exchange(client: &mut DuplexStream) -> String {
+        client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        let length = client.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    /// T-14: the API server comes back on a connection after up to 90 seconds.
+    #[tokio::test(start_paused = true)]
+    async fn t_14_a_connection_outlives_the_api_servers_patience_and_no_more() {
+        let (mut client, serving) = connected();
+        for idle in [0, 100, 170] {
+            sleep(Duration::from_secs(idle)).await;
+            assert!(exchange(&mut client).await.starts_with("HTTP/1.1 200"), "after {idle} s");
+        }
+        sleep(IDLE + HEAD).await;
+        assert!(serving.is_finished());
+    }
+
+    /// T-09: a head that dribbles in is not waited for.
+    #[tokio::test(start_paused = true)]
+    async fn t_09_a_slow_head_ends_its_connection() {
+        let (mut client, serving) = connected();
+        assert!(exchange(&mut client).await.starts_with("HTTP/1.1 200"));
+        for byte in b"POST / HTTP/1.1".chunks(1).chain(std::iter::repeat_n(&b"x"[..], 20)) {
+            if client.write_all(byte).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!(serving.is_finished());
     }
 }

@@ -39,3 +39,41 @@ pub fn router(gate: Arc<Gate>, limits: &Limits) -> Router {
         .layer(from_fn_with_state(intake, receive::receive))
         .with_state(gate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::facts::{RemediationRequest, WorkflowExecution};
+    use crate::cluster::Index;
+    use crate::config::Settings;
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    const CREATE: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"CREATE",
+        "namespace":"n","object":{"metadata":{"name":"w"},"spec":{"remediationRequestRef":{"name":"r"},"targetResource":"Node/x",
+        "workflowRef":{"workflowId":"i","containerImage":"c"}}}}}"#;
+
+    /// T-06: with the state occupied, the answer is out before the caller leaves; it carries the uid (A-01).
+    #[tokio::test(flavor = "multi_thread")]
+    async fn t_06_an_answer_comes_before_the_deadline_although_the_state_is_busy() {
+        let index = Arc::new(Index::default());
+        index.listed::<RemediationRequest>(&[].into());
+        index.listed::<WorkflowExecution>(&[].into());
+        let settings = Settings::default();
+        let policy = Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy()));
+        let app = router(Arc::new(Gate { index: index.clone(), policy, telemetry: Arc::default() }), &settings.limits);
+        let occupied = index.occupy();
+        let request =
+            Request::post("/validate/workflowexecutions?timeout=1s").header("content-type", "application/json");
+        let answering = tokio::spawn(app.oneshot(request.body(Body::from(CREATE)).unwrap()));
+        let response =
+            tokio::time::timeout(std::time::Duration::from_secs(1), answering).await.unwrap().unwrap().unwrap();
+        drop(occupied);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&"u-1".into(), &false.into()));
+    }
+}

@@ -1,0 +1,482 @@
+//! The command line as a user sees it: output, exit codes, one clear line for what is wrong.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const NOW: &str = "2026-01-05T10:02:33Z";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn lockkeeper(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockkeeper"));
+    command
+        .args(args)
+        .current_dir(root())
+        .env_remove("KUBECONFIG")
+        .env("HOME", "/nonexistent")
+        .env_remove("KUBERNETES_SERVICE_HOST");
+    command
+}
+
+fn with_stdin(args: &[&str], stdin: &str) -> Output {
+    let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Exit code 2, nothing on standard output, one line that holds this.
+fn wrong(output: &Output, said: &str) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("lockkeeper: ") && text.contains(said), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+fn review(file: &str, more: &[&str]) -> Output {
+    lockkeeper(&[&["review", file, "--state", "examples/state", "--at", NOW], more].concat())
+}
+
+#[test]
+fn a_refusal_in_json_has_every_member_in_its_place() {
+    let output = review("examples/reviews/exponential-backoff.json", &["-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let check = |name: &str| format!(r#"{{"check":"{name}","outcome":"pass","mode":"enforce"}}"#);
+    let passed = [
+        "Malformed",
+        "ParentState",
+        "PublishedBlock",
+        "ConsecutiveFailures",
+        "DuplicateInProgress",
+        "ResourceBusy",
+        "PreviousExecutionFailed",
+        "ExhaustedRetries",
+        "RecentlyRemediated",
+    ]
+    .map(check)
+    .join(",");
+    let message = "ExponentialBackoff: 2 failures before anything ran; until 2026-01-05T10:04:00Z (1m27s); held by WorkflowExecution \
+                   payments/we-api-7; see: lockkeeper explain payments/rr-api-8 --target payments/Deployment/api";
+    let expected = format!(
+        r#"{{"file":"examples/reviews/exponential-backoff.json","object":"payments/we-exponential-backoff","allowed":false,"reason":"ExponentialBackoff","code":403,"until":"2026-01-05T10:04:00Z","retryAfterSeconds":87,"blockedBy":{{"kind":"WorkflowExecution","namespace":"payments","name":"we-api-7"}},"message":"{message}","warnings":[],"checks":[{passed},{{"check":"ExponentialBackoff","outcome":"hit","mode":"enforce","until":"2026-01-05T10:04:00Z"}}]}}
+"#
+    );
+    assert_eq!(stdout(&output), expected);
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn what_does_not_apply_is_null() {
+    let line: Value = serde_json::from_str(&stdout(&review("examples/reviews/allowed.json", &["-o", "json"]))).unwrap();
+    for member in ["reason", "until", "retryAfterSeconds", "blockedBy"] {
+        assert!(line.as_object().unwrap().contains_key(member) && line[member].is_null(), "{member}");
+    }
+    assert_eq!((line["allowed"].as_bool(), line["code"].as_u64()), (Some(true), Some(200)));
+}
+
+#[test]
+fn each_example_gets_the_answer_in_its_name() {
+    let mut files: Vec<_> =
+        std::fs::read_dir(root().join("examples/reviews")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "json"));
+    let refused_as = [
+        ("published-block-until", "UnmanagedResource"),
+        ("published-block", "IneffectiveChain"),
+        ("exponential-backoff-published", "ExponentialBackoff"),
+        ("malformed-parameter", "Malformed"),
+        ("update-spec", "SpecImmutable"),
+    ];
+    for file in files {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let output = review(file.to_str().unwrap(), &["-o", "json"]);
+        let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let free =
+            name.starts_with("allowed") || ["delete", "update-status", "update-finalizer"].contains(&name.as_str());
+        let camel: String = name.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
+        let reason =
+            refused_as.iter().find(|(file, _)| *file == name).map_or(camel, |(_, reason)| (*reason).to_owned());
+        assert_eq!(line["reason"].as_str(), (!free).then_some(reason.as_str()), "{name}");
+        assert_eq!(output.status.code(), Some(i32::from(!free)), "{name}");
+    }
+}
+
+#[test]
+fn text_is_aligned_and_without_colour_in_a_pipe() {
+    let output = lockkeeper(&[
+        "review",
+        "examples/reviews/allowed.json",
+        "examples/reviews/published-block.json",
+        "--state",
+        "examples/state",
+        "--at",
+        NOW,
+    ]);
+    let text = stdout(&output);
+    let columns: Vec<_> = text.lines().map(|line| line.find("payments/").unwrap()).collect();
+    assert_eq!((columns.len(), columns[0]), (2, columns[1]), "{text}");
+    assert!(
+        text.lines().next().unwrap().ends_with("  allowed") && text.contains("refused  IneffectiveChain: "),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn warnings_go_to_standard_error() {
+    let output = review("examples/reviews/allowed-with-warning.json", &[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains(
+        "Warning: examples/reviews/allowed-with-warning.json: payments/we-allowed-with-warning: parameter keys"
+    ));
+}
+
+#[test]
+fn standard_input_many_documents_and_lists() {
+    let candidate = |name: &str| {
+        format!(
+            "apiVersion: kubernaut.ai/v1alpha1\nkind: WorkflowExecution\nmetadata: {{name: {name}, namespace: payments}}\nspec: {{remediationRequestRef: {{name: rr-billing}}, targetResource: payments/Deployment/billing, workflowRef: {{workflowId: a, version: '1', containerImage: c}}}}\n"
+        )
+    };
+    let args = ["review", "-", "--state", "examples/state", "--at", NOW, "-o", "json"];
+    let objects = |text: &str| -> Vec<String> {
+        let output = with_stdin(&args, text);
+        stdout(&output)
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["object"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(objects(&format!("{}---\n{}", candidate("a"), candidate("b"))), ["payments/a", "payments/b"]);
+    let list = r#"{"kind":"List","apiVersion":"v1","items":[{"kind":"WorkflowExecution","metadata":{"name":"x"}},{"kind":"WorkflowExecution","metadata":{"name":"y","namespace":"n"}}]}"#;
+    assert_eq!(objects(list), ["default/x", "n/y"]);
+}
+
+#[test]
+fn malformed_is_an_answer_and_what_is_no_candidate_is_not() {
+    let args = ["review", "-", "--state", "examples/state"];
+    let malformed = with_stdin(&args, "kind: WorkflowExecution\nmetadata: {name: x}\nspec: {parameters: {A: 1}}\n");
+    assert_eq!(malformed.status.code(), Some(1));
+    assert!(
+        stdout(&malformed).contains("Malformed: spec.parameters.A: expected a string, found integer"),
+        "{}",
+        stdout(&malformed)
+    );
+    wrong(
+        &with_stdin(&args, "kind: Pod\nmetadata: {name: x}\n"),
+        "standard input: kind is Pod; expected a WorkflowExecution or an AdmissionReview",
+    );
+    wrong(&with_stdin(&args, "metadata: {name: x}\n"), "standard input: kind is missing");
+    wrong(&with_stdin(&args, ""), "-: no object in it");
+    wrong(&with_stdin(&args, "kind: [\n"), "standard input: not YAML: line 1, column 7: unclosed bracket '['");
+    wrong(&with_stdin(&args, "{\"kind\": NaN}"), "standard input: not JSON: expected value at line 1 column 10");
+    wrong(&with_stdin(&args, "kind: WorkflowExecution\nkind: Pod\n"), "standard input: not YAML: line 2");
+    wrong(
+        &with_stdin(&args, r#"{"kind":"WorkflowExecution","spec":{"targetResource":"a/b","targetResource":"c/d"}}"#),
+        "duplicate field",
+    );
+    wrong(&with_stdin(&args, "kind: A\n---\n- 1\n"), "standard input: document 2: expected a Kubernetes object");
+    wrong(
+        &with_stdin(&args, r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}"#),
+        "standard input: request is missing",
+    );
+    wrong(
+        &lockkeeper(&["review", "no-such.yaml", "--state", "examples/state"]),
+        "no-such.yaml: cannot be read: No such file",
+    );
+}
+
+#[test]
+fn one_bad_file_does_not_lose_the_answers_of_the_others() {
+    let output = lockkeeper(&[
+        "review",
+        "examples/reviews/allowed.json",
+        "no-such.yaml",
+        "examples/reviews/delete.json",
+        "--state",
+        "examples/state",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stdout(&output).lines().count(), 2);
+    assert!(stderr(&output).contains("no-such.yaml: cannot be read"));
+}
+
+#[test]
+fn a_wrong_call_names_what_is_wrong() {
+    wrong(
+        &lockkeeper(&["review", "x", "--at", "noon", "--state", "examples/state"]),
+        "expected an RFC 3339 time such as 2026-01-05T10:04:00Z",
+    );
+    wrong(&lockkeeper(&["review", "x", "--state", "no-such-folder"]), "no-such-folder: cannot be read");
+    wrong(
+        &lockkeeper(&["review", "x", "--config", "no-such.yaml", "--state", "examples/state"]),
+        "no-such.yaml: cannot be read",
+    );
+    wrong(&lockkeeper(&["explain", "payments", "--state", "examples/state"]), "expected namespace/name");
+    wrong(
+        &lockkeeper(&["explain", "payments/nobody", "--state", "examples/state"]),
+        "payments/nobody: no WorkflowExecution and no RemediationRequest",
+    );
+    wrong(
+        &lockkeeper(&["explain", "--target", "payments", "--state", "examples/state"]),
+        "--target: expected ns/kind/name or kind/name",
+    );
+    wrong(&lockkeeper(&["explain", "--cluster", "x", "--state", "examples/state"]), "--target");
+    wrong(&lockkeeper(&["explain", "payments/rr-api-8"]), "no cluster found by KUBECONFIG");
+    wrong(&lockkeeper(&["certs", "--dir", "/dev/null/x", "--host", "a"]), "/dev/null/x: cannot be written");
+    wrong(&lockkeeper(&["certs", "--dir", "x", "--host", "a b"]), "\"a b\" is neither a DNS name nor an IP address");
+    wrong(&lockkeeper(&["serve", "--tls-mode", "self"]), "invalid value 'self'");
+    wrong(&lockkeeper(&["serve", "--state", "examples/state", "--tls-cert", "x"]), "--tls-key");
+    wrong(
+        &lockkeeper(&["serve", "--tls-mode", "files", "--state", "examples/state"]),
+        "--tls-mode files needs --tls-cert and --tls-key",
+    );
+}
+
+#[test]
+fn what_is_not_built_is_absent() {
+    for command in ["classify", "convert", "migrate", "conformance"] {
+        wrong(&lockkeeper(&[command]), &format!("unrecognized subcommand '{command}'"));
+    }
+    let help = stdout(&lockkeeper(&["serve", "--help"]));
+    assert!(!help.contains("self") || !help.contains("- self"), "{help}");
+}
+
+#[test]
+fn explain_takes_an_execution_a_request_or_a_target() {
+    let explain = |args: &[&str]| {
+        let output = lockkeeper(&[&["explain", "--state", "examples/state", "--at", NOW], args].concat());
+        (output.status.code(), stdout(&output))
+    };
+    let (code, text) = explain(&["payments/rr-api-8"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        text.starts_with(
+            "RemediationRequest payments/rr-api-8, target payments/Deployment/api\nheld: ExponentialBackoff: 2 failures"
+        ),
+        "{text}"
+    );
+    let (code, text) = explain(&["payments/we-checkout-1"]);
+    assert_eq!((code, text.lines().nth(1)), (Some(0), Some("nothing holds it")), "{text}");
+    let (code, text) = explain(&["--target", "payments/statefulset/db"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("held: PreviousExecutionFailed") && text.contains("ParentState              skipped"),
+        "{text}"
+    );
+    // The command that a refusal shows works also where the parent is missing.
+    let (code, text) = explain(&["payments/rr-nobody", "--target", "payments/Deployment/billing"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("held: ParentMissing"), "{text}");
+    let (_, json) = explain(&["payments/rr-billing", "-o", "json"]);
+    assert!(json.starts_with(r#"{"object":"payments/rr-billing","allowed":true,"reason":null,"code":200,"#), "{json}");
+}
+
+#[test]
+fn a_configuration_changes_the_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, "checks: {exponentialBackoff: {mode: warn}}\n").unwrap();
+    let output = review("examples/reviews/exponential-backoff.json", &["--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        stderr(&output).contains("ExponentialBackoff: 2 failures before anything ran")
+            && stderr(&output).contains("(not enforced)")
+    );
+    let off = command(&[
+        "review",
+        "examples/reviews/exponential-backoff.json",
+        "--state",
+        "examples/state",
+        "--at",
+        NOW,
+        "-o",
+        "json",
+    ])
+    .env("LOCKKEEPER__CHECKS__EXPONENTIALBACKOFF__MODE", "off")
+    .output()
+    .unwrap();
+    let line: Value = serde_json::from_str(&stdout(&off)).unwrap();
+    assert_eq!((&line["allowed"], &line["checks"][9]["outcome"]), (&Value::Bool(true), &Value::from("off")));
+}
+
+#[test]
+fn a_folder_of_ten_thousand_is_reviewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = std::fs::read_to_string(root().join("examples/state/api.yaml")).unwrap();
+    for number in 0..10_000 {
+        let text = template.replace("payments", &format!("ns-{number}"));
+        std::fs::write(folder.path().join(format!("{number}.yaml")), text).unwrap();
+    }
+    let started = std::time::Instant::now();
+    let output =
+        lockkeeper(&["review", "examples/reviews/parent-missing.json", "--state", folder.path().to_str().unwrap()]);
+    println!("a folder of 10 000 manifests, 30 000 objects: {:?}", started.elapsed());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn certs_are_made_once_and_replaced_only_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["certs", "--dir", folder.path().to_str().unwrap(), "--host", "localhost", "--host", "127.0.0.1"];
+    let made = lockkeeper(&args);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    assert_eq!(stdout(&made).lines().count(), 3);
+    wrong(&lockkeeper(&args), "is there already; say --force to replace it");
+    assert_eq!(lockkeeper(&[&args[..], &["--force"]].concat()).status.code(), Some(0));
+}
+
+#[test]
+fn crds_completion_and_help_are_for_pipes() {
+    assert!(stdout(&lockkeeper(&["crds"])).starts_with("---\napiVersion: apiextensions.k8s.io/v1\n"));
+    assert!(stdout(&lockkeeper(&["completion", "bash"])).contains("_lockkeeper"));
+    assert_eq!(lockkeeper(&["--version"]).status.code(), Some(0));
+    for command in ["serve", "review", "explain", "crds", "certs", "completion"] {
+        let help = lockkeeper(&[command, "--help"]);
+        assert!(help.status.success() && stdout(&help).contains("Examples:"), "{command}");
+    }
+    // A reader that goes away is no error.
+    let mut child = command(&["crds"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A served folder, ended with the test.
+struct Server {
+    child: std::process::Child,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(state: &Path, config: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let certs = folder.path().join("certs");
+        let child =
+            command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"])
+                .args([
+                    "--state".as_ref(),
+                    state.as_os_str(),
+                    "--config".as_ref(),
+                    config.as_os_str(),
+                    "--tls-dir".as_ref(),
+                    certs.as_os_str(),
+                ])
+                .stderr(std::fs::File::create(&log).unwrap())
+                .spawn()
+                .unwrap();
+        let server = Self { child, log, _folder: folder };
+        server.says("\"serving\"");
+        server
+    }
+
+    /// Waits until the log holds this.
+    fn says(&self, text: &str) {
+        let started = std::time::Instant::now();
+        loop {
+            let log = std::fs::read_to_string(&self.log).unwrap();
+            if log.contains(text) {
+                return;
+            }
+            assert!(started.elapsed().as_secs() < 20, "{text:?} is not in the log:\n{log}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    fn readyz(&self) -> String {
+        use std::io::Read;
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        let admin = log.split("\"admin\":\"").nth(1).unwrap().split('"').next().unwrap();
+        let mut stream = std::net::TcpStream::connect(admin).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn counts(&self, text: &str) {
+        let started = std::time::Instant::now();
+        while !self.readyz().contains(text) {
+            assert!(started.elapsed().as_secs() < 20, "{text:?} is not in:\n{}", self.readyz());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn a_served_folder_and_its_configuration_are_followed_and_the_last_good_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, config) = (folder.path().join("state"), folder.path().join("config.yaml"));
+    std::fs::create_dir(&state).unwrap();
+    let request =
+        |name: &str| format!("kind: RemediationRequest\nmetadata: {{name: {name}, namespace: payments}}\nspec: {{}}\n");
+    std::fs::write(state.join("a.yaml"), request("a")).unwrap();
+    std::fs::write(&config, "").unwrap();
+    let server = Server::start(&state, &config);
+    server.counts("remediationrequests: 1 objects");
+    std::fs::write(state.join("b.yaml"), request("b")).unwrap();
+    server.counts("remediationrequests: 2 objects");
+    std::fs::write(state.join("b.yaml"), "kind: [").unwrap();
+    server.says("keeping what this file said last");
+    server.counts("remediationrequests: 2 objects");
+    std::fs::remove_file(state.join("a.yaml")).unwrap();
+    server.counts("remediationrequests: 1 objects");
+
+    std::fs::write(&config, "checks: {nope: {}}\n").unwrap();
+    server.says("the changed configuration is not taken; the last good one stands");
+    server.says("checks.nope: unknown field");
+    std::fs::write(&config, "staleness: {max: 60s}\n").unwrap();
+    server.says("configuration read anew");
+}
+
+#[test]
+fn serve_refuses_what_it_cannot_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("odd.yaml"), "kind: [").unwrap();
+    let odd = folder.path().to_str().unwrap();
+    let certs = folder.path().join("certs");
+    let serve = [
+        "serve",
+        "--log-format",
+        "json",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--tls-dir",
+        certs.to_str().unwrap(),
+    ];
+    let last = |output: &Output| stderr(output).lines().last().unwrap_or_default().to_owned();
+    let output = lockkeeper(&[&serve[..], &["--state", odd]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(last(&output).contains("odd.yaml: not YAML: line "), "{}", last(&output));
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let output =
+        lockkeeper(&["serve", "--state", "examples/state", "--tls-dir", certs.to_str().unwrap(), "--listen", &address]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(last(&output).contains(&format!("cannot listen on {address} (--listen)")), "{}", last(&output));
+}
