@@ -11,7 +11,7 @@ fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
     let signals = if measured { 100_000 } else { 100 };
     for per_signal in [1, 5] {
-        let shape = Shape { signals, requests: per_signal, executions: per_signal };
+        let shape = Shape { signals, requests: per_signal, executions: per_signal, failing: false };
         let (requests, executions) = fill(shape);
         println!(
             "{per_signal} to a signal and target: {requests} bytes a RemediationRequest, {executions} bytes a WorkflowExecution"

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use lockkeeper::api::facts::{ObjectKey, ParentRef, RemediationRequest, Target, WorkflowExecution};
+use lockkeeper::api::facts::{RemediationRequest, WorkflowExecution};
 use lockkeeper::cluster::{Index, Seen, Tracked};
-use lockkeeper::routing::Request;
 use serde_json::{Value, json};
 
 /// Requests of one signal, and executions on one target.
@@ -13,6 +12,8 @@ pub struct Shape {
     pub signals: usize,
     pub requests: usize,
     pub executions: usize,
+    /// Every execution failed before it ran; else each second one succeeded.
+    pub failing: bool,
 }
 
 impl Shape {
@@ -26,33 +27,18 @@ impl Shape {
     pub fn fill_executions(self, index: &Index) {
         index.listed::<WorkflowExecution>(&HashSet::new());
         for i in 0..self.signals * self.executions {
-            put::<WorkflowExecution>(index, &execution(i / self.executions, i % self.executions));
-        }
-    }
-
-    /// A question that all of them are free to ask: the oldest request of the signal, a workflow that nobody ran.
-    pub fn question(self, signal: usize) -> Request {
-        let signal = signal % self.signals;
-        Request {
-            key: Some(key(&format!("we-{}-new", rr(signal, 0)))),
-            parent: Some(ParentRef { namespace: NAMESPACE.into(), name: rr(signal, 0).into(), uid: None }),
-            workflow_id: Some("6f1c0b9e-3f64-4b5e-9a55-0f6b8a1d2c3e".into()),
-            ..Request::target(Target::parse(&target(signal), None).unwrap())
+            put::<WorkflowExecution>(index, &execution(i / self.executions, i % self.executions, self.failing));
         }
     }
 }
 
-const NAMESPACE: &str = "kubernaut-system";
+pub const NAMESPACE: &str = "kubernaut-system";
 
-fn key(name: &str) -> ObjectKey {
-    ObjectKey { namespace: NAMESPACE.into(), name: name.into() }
-}
-
-fn rr(signal: usize, number: usize) -> String {
+pub fn rr(signal: usize, number: usize) -> String {
     format!("rr-{signal:012x}-{number:08x}")
 }
 
-fn target(signal: usize) -> String {
+pub fn target(signal: usize) -> String {
     format!("team-{:04}/Deployment/service-{signal:07}", signal % 1000)
 }
 
@@ -98,10 +84,10 @@ fn request(signal: usize, number: usize) -> Value {
     })
 }
 
-/// All ended long ago, in turn well and before anything ran.
-fn execution(signal: usize, number: usize) -> Value {
+/// All ended long ago.
+fn execution(signal: usize, number: usize, failing: bool) -> Value {
     let failed = json!({"reason": "ImagePullBackOff", "wasExecutionFailure": false});
-    let phase = ["Completed", "Failed"][number % 2];
+    let bad = failing || number % 2 == 1;
     json!({
         "apiVersion": "kubernaut.ai/v1alpha1",
         "kind": "WorkflowExecution",
@@ -114,9 +100,9 @@ fn execution(signal: usize, number: usize) -> Value {
             "targetResource": target(signal),
         },
         "status": {
-            "phase": phase,
+            "phase": if bad { "Failed" } else { "Completed" },
             "completionTime": time(number * 600 + 240),
-            "failureDetails": if number % 2 == 1 { failed } else { Value::Null },
+            "failureDetails": if bad { failed } else { Value::Null },
             "executionRef": {"name": "wfe-0123456789abcdef"},
         },
     })
