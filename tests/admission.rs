@@ -110,6 +110,7 @@ fn candidate(parent: &str) -> Value {
                     "workflowRef": {"workflowId": "restart", "version": "1", "containerImage": "r/restart:1"}}})
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "a test says what it sends")]
 fn review(operation: &str, object: Value, old: Value) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "operation": operation, "name": "we", "namespace": "payments",
