@@ -43,7 +43,7 @@ impl Pace {
     /// Returns once the watch that is open may be too long.
     async fn changed(&mut self) {
         if self.staleness_max.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

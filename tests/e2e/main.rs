@@ -9,3 +9,4 @@ mod lag;
 mod lifecycle;
 mod reasons;
 mod stage;
+mod streams;
