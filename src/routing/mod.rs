@@ -197,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_no_sense_is_refused_whatever_the_operator_says() {
+        let mut policy = Policy::default();
+        policy.checks.set(Check::Malformed, Mode::Off);
+        assert_eq!(policy.mode(Check::Malformed), Mode::Enforce);
+    }
+
+    #[test]
     fn a_spec_may_not_change_and_all_else_may() {
         let policy = Policy::default();
         let changed = update(true, &policy, now());

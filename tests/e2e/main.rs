@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chart;
 mod dialects;
 mod gate;
 mod lag;

@@ -1,0 +1,77 @@
+{{- define "lockkeeper.fullname" -}}
+{{- $name := .Release.Name -}}
+{{- if not (contains .Chart.Name $name) -}}{{- $name = printf "%s-%s" $name .Chart.Name -}}{{- end -}}
+{{- /* Suffixes such as -metrics must still fit into 63. */ -}}
+{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "lockkeeper.selectorLabels" -}}
+app.kubernetes.io/name: lockkeeper
+app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{- define "lockkeeper.labels" -}}
+{{ include "lockkeeper.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "lockkeeper.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "lockkeeper.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end -}}
+
+{{- define "lockkeeper.image" -}}
+{{- if .Values.image.digest -}}{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "lockkeeper.tlsSecret" -}}
+{{- .Values.tls.existingSecret | default (printf "%s-tls" (include "lockkeeper.fullname" .)) -}}
+{{- end -}}
+
+{{- /* The host of webhook.url: [::1]:9443, 127.0.0.1:9443 and name:9443 alike. */ -}}
+{{- define "lockkeeper.urlHost" -}}
+{{- regexReplaceAll "(:[0-9]+)$" (trimPrefix "https://" .Values.webhook.url) "" | trimAll "[]" -}}
+{{- end -}}
+
+{{- define "lockkeeper.hosts" -}}
+{{- $service := include "lockkeeper.fullname" . -}}
+{{- $hosts := list (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.cluster.local" $service .Release.Namespace) (printf "%s.%s" $service .Release.Namespace) $service -}}
+{{- if .Values.webhook.url -}}{{- $hosts = append $hosts (include "lockkeeper.urlHost" .) -}}{{- end -}}
+{{- join "," $hosts -}}
+{{- end -}}
+
+{{- /* The pair, once for each rendering: the stored one where it is for these hosts, else a new one. The CA's key is never stored. */ -}}
+{{- define "lockkeeper.pair" -}}
+{{- if not (hasKey .Values "_pair") -}}
+  {{- $hosts := include "lockkeeper.hosts" . -}}
+  {{- $stored := lookup "v1" "Secret" .Release.Namespace (include "lockkeeper.tlsSecret" .) -}}
+  {{- $for := dig "metadata" "annotations" "lockkeeper.kubernaut.ai/hosts" "" ($stored | default dict) -}}
+  {{- if and $stored (eq $for $hosts) (hasKey ($stored.data | default dict) "ca.crt") -}}
+    {{- $_ := set .Values "_pair" (dict "ca" (index $stored.data "ca.crt") "cert" (index $stored.data "tls.crt") "key" (index $stored.data "tls.key")) -}}
+  {{- else -}}
+    {{- $names := list -}}{{- $ips := list -}}
+    {{- range splitList "," $hosts -}}
+      {{- if or (regexMatch "^[0-9.]+$" .) (contains ":" .) -}}{{- $ips = append $ips . -}}{{- else -}}{{- $names = append $names . -}}{{- end -}}
+    {{- end -}}
+    {{- $ca := genCA "lockkeeper-ca" 3650 -}}
+    {{- $cert := genSignedCert "lockkeeper" $ips $names 3650 $ca -}}
+    {{- $_ := set .Values "_pair" (dict "ca" ($ca.Cert | b64enc) "cert" ($cert.Cert | b64enc) "key" ($cert.Key | b64enc)) -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lockkeeper.caBundle" -}}
+{{- if not .Values.tls.existingSecret -}}
+  {{- include "lockkeeper.pair" . -}}
+  {{- .Values._pair.ca -}}
+{{- else if .Values.tls.caBundle -}}
+  {{- .Values.tls.caBundle | b64enc -}}
+{{- else -}}
+  {{- $stored := lookup "v1" "Secret" .Release.Namespace .Values.tls.existingSecret -}}
+  {{- $ca := index (dig "data" dict ($stored | default dict)) "ca.crt" -}}
+  {{- required (printf "tls.caBundle is needed: the Secret %s/%s has no ca.crt that Helm can read" .Release.Namespace .Values.tls.existingSecret) $ca -}}
+{{- end -}}
+{{- end -}}

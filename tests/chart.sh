@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# The chart without a cluster: lint, what it renders, what it refuses. HELM names the binary.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+helm="${HELM:-helm}"
+command -v "$helm" >/dev/null || { echo "chart.sh: no helm at '$helm'; set HELM, or run make test" >&2; exit 2; }
+chart=charts/lockkeeper
+passed=0
+failed=0
+
+check() { # name, command…
+  local name="$1"
+  shift
+  if said="$("$@" 2>&1)"; then
+    passed=$((passed + 1)); echo "ok      $name"
+  else
+    failed=$((failed + 1)); printf 'FAILED  %s\n%s\n' "$name" "$said" | head -n 20
+  fi
+}
+render() { "$helm" template release "$chart" --namespace gate "$@"; }
+one() { local file="$1"; shift; render --show-only "templates/$file" "$@"; }
+says() { # text, then a command whose output must hold it
+  local text="$1" said; shift
+  said="$("$@")" || return 1
+  grep -qF -- "$text" <<<"$said" || { echo "$said"; return 1; }
+}
+silent() { # pattern, then a command whose output must not match it
+  local pattern="$1" said; shift
+  said="$("$@")" || return 1
+  ! grep -qE -- "$pattern" <<<"$said"
+}
+refuses() { # text, then values that must be refused with it
+  local text="$1" said; shift
+  if said="$(render "$@" 2>&1)"; then echo "accepted: $*"; return 1; fi
+  grep -qF -- "$text" <<<"$said" || { echo "$said"; return 1; }
+}
+long() { "$helm" template "$(printf 'a%.0s' {1..53})" "$chart" --namespace gate --show-only templates/services.yaml; }
+rules() { one webhook.yaml | grep -A5 'rules:'; }
+rights() { one rbac.yaml | sed -n '/^rules:/,/^---/p'; }
+
+check "lint" "$helm" lint --strict "$chart"
+check "one resource is registered" says "resources: [workflowexecutions]" rules
+check "one version is registered" says "apiVersions: [v1alpha1]" rules
+check "no wildcard" silent '\*' rules
+check "no selector is a way around" silent 'Selector' one webhook.yaml
+check "failurePolicy is said" says "failurePolicy: Fail" one webhook.yaml
+check "no side effects" says "sideEffects: None" one webhook.yaml
+check "rights: two resources" says "resources: [remediationrequests, workflowexecutions]" rights
+check "rights: three verbs" says "verbs: [get, list, watch]" rights
+check "rights: one rule" test "$(rights | grep -c apiGroups)" = 1
+check "the Service is called" says "path: /validate/workflowexecutions" one webhook.yaml
+check "a url is called" says "url: https://127.0.0.1:9443/validate/workflowexecutions" one webhook.yaml --set webhook.url=https://127.0.0.1:9443
+check "the pair is for the url's host" says "release-lockkeeper,127.0.0.1" one secret.yaml --set webhook.url=https://127.0.0.1:9443
+check "the pair is for an IPv6 host" says "release-lockkeeper,::1" one secret.yaml --set 'webhook.url=https://[::1]:9443'
+check "the CA's key is not stored" silent 'ca\.key' one secret.yaml
+check "a Secret of one's own: none is rendered" silent 'kind: Secret' render --set tls.existingSecret=mine --set tls.caBundle=PEM
+check "a Secret of one's own is mounted" says "secretName: mine" one deployment.yaml --set tls.existingSecret=mine --set tls.caBundle=PEM
+check "a Secret of one's own needs its CA" refuses "tls.caBundle is needed" --set tls.existingSecret=mine
+check "CRDs are installed and kept" says "helm.sh/resource-policy: keep" one crds.yaml
+check "two CRDs" test "$(one crds.yaml | grep -c '^kind: CustomResourceDefinition')" = 2
+check "CRDs are left alone" silent 'kind: CustomResourceDefinition' render --set crds.install=false
+check "the configuration is handed on" says "threshold: 7" one configmap.yaml --set config.checks.consecutiveFailures.threshold=7
+check "a digest wins" says "image: r/l@sha256:$(printf '%064d' 1)" one deployment.yaml --set "image.repository=r/l,image.tag=x,image.digest=sha256:$(printf '%064d' 1)"
+check "no budget for one pod" silent 'PodDisruptionBudget' render --set replicas=1
+check "a long release name fits" silent '[a-z0-9-]{64,}$' long
+check "refused: timeoutSeconds 31" refuses "timeoutSeconds" --set webhook.timeoutSeconds=31
+check "refused: an unknown key" refuses "'profile' not allowed" --set profile=gate
+check "refused: an unknown setting" refuses "'override' not allowed" --set config.override.enabled=true
+check "refused: a failurePolicy" refuses "failurePolicy" --set webhook.failurePolicy=Maybe
+check "refused: a duration" refuses "does not match pattern" --set config.staleness.max=soon
+check "refused: plain http" refuses "url" --set webhook.url=http://127.0.0.1
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

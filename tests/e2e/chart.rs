@@ -1,0 +1,148 @@
+//! The chart on a real API server: what it registers is obeyed, what it made is kept, what it leaves is clean.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::stage::{self, World, in_seconds, wfe};
+use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Process, eventually};
+
+const RELEASE_NAMESPACE: &str = "gate";
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lockkeeper");
+
+#[tokio::test]
+async fn installed_upgraded_obeyed_and_gone() {
+    let Some(server) = support::own_bench_or_skip(Options::default()).await else { return };
+    // The port is ours from here on: the registration must name it before the server behind it can run.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("webhook.url=https://127.0.0.1:{port}");
+    let install = [
+        "install",
+        "lockkeeper",
+        CHART,
+        "--namespace",
+        RELEASE_NAMESPACE,
+        "--create-namespace",
+        "--no-hooks",
+        "--set",
+        &url,
+        "--set",
+        "config.staleness.max=45s",
+    ];
+    let installed = server.helm(ADMIN, &install, None).await.expect_success();
+    assert!(installed.stdout.contains("failurePolicy Fail: while it does not answer"), "{installed}");
+    let crds = server.kubectl(
+        ADMIN,
+        &["wait", "--for=condition=Established", "--timeout=20s", "crd", "-l", "app.kubernetes.io/name=lockkeeper"],
+        None,
+    );
+    assert_eq!(crds.await.expect_success().stdout.lines().count(), 2);
+
+    let process = run_as_the_chart_says(&server, port).await;
+    let world = World::new(&server, "chart").await;
+    world.request("held", "a", json!({"overallPhase": "Analyzing", "nextAllowedExecution": in_seconds(600)})).await;
+    world.request("free", "b", json!({"overallPhase": "Analyzing"})).await;
+    world.refused(&wfe(&world.namespace, "no", "held", &world.target("one")), "ExponentialBackoff").await;
+    world.admitted(&wfe(&world.namespace, "yes", "free", &world.target("two"))).await;
+
+    // An upgrade keeps the pair; the registration goes on trusting it.
+    let before = secret(&server).await;
+    let upgrade = [
+        "upgrade",
+        "lockkeeper",
+        CHART,
+        "--namespace",
+        RELEASE_NAMESPACE,
+        "--no-hooks",
+        "--reuse-values",
+        "--set",
+        "webhook.timeoutSeconds=3",
+    ];
+    server.helm(ADMIN, &upgrade, None).await.expect_success();
+    assert_eq!(secret(&server).await["data"], before["data"], "the pair was made anew");
+    let registration = object(&server, &["validatingwebhookconfiguration", "lockkeeper"]).await;
+    let webhook = &registration["webhooks"][0];
+    assert_eq!(
+        (&webhook["timeoutSeconds"], &webhook["clientConfig"]["caBundle"]),
+        (&json!(3), &before["data"]["ca.crt"])
+    );
+    world.refused(&wfe(&world.namespace, "no", "held", &world.target("one")), "ExponentialBackoff").await;
+
+    // Gone is gone: also with the server behind it away, every create works, and the objects stayed.
+    process.stop();
+    server
+        .helm(ADMIN, &["uninstall", "lockkeeper", "--namespace", RELEASE_NAMESPACE, "--no-hooks"], None)
+        .await
+        .expect_success();
+    world.admitted(&wfe(&world.namespace, "no", "held", &world.target("one"))).await;
+    let left =
+        server.kubectl(ADMIN, &["get", "wfe", "-n", &world.namespace, "-o", "name"], None).await.expect_success();
+    assert_eq!(left.stdout.lines().count(), 2, "{left}");
+}
+
+#[tokio::test]
+async fn crds_of_others_are_never_replaced() {
+    let Some(server) = support::own_bench_or_skip(Options::default()).await else { return };
+    let foreign = stage::crds().replace("app.kubernetes.io/name: lockkeeper", "app.kubernetes.io/name: kubernaut");
+    server.apply_crds(&foreign).await.unwrap();
+    let install =
+        ["install", "lockkeeper", CHART, "--namespace", RELEASE_NAMESPACE, "--create-namespace", "--no-hooks"];
+    let refused = server.helm(ADMIN, &install, None).await.expect_failure();
+    assert!(
+        refused.stderr.contains("is not lockkeeper's") && refused.stderr.contains("crds.install=false"),
+        "{refused}"
+    );
+    let aside = [&install[..], &["--set", "crds.install=false"]].concat();
+    server.helm(ADMIN, &aside, None).await.expect_success();
+}
+
+/// The binary on this host, with the arguments, configuration, pair and service account that the chart gives a pod.
+async fn run_as_the_chart_says(server: &ApiServer, port: u16) -> Process {
+    let folder = server.folder().join("as-the-chart-says");
+    std::fs::create_dir_all(&folder).unwrap();
+    let deployment = object(server, &["deployment", "lockkeeper", "-n", RELEASE_NAMESPACE]).await;
+    let pod = &deployment["spec"]["template"]["spec"];
+    let config = object(server, &["configmap", "lockkeeper", "-n", RELEASE_NAMESPACE]).await;
+    std::fs::write(folder.join("config.yaml"), config["data"]["config.yaml"].as_str().unwrap()).unwrap();
+    let pair = secret(server).await;
+    for name in ["tls.crt", "tls.key"] {
+        let bytes: k8s_openapi::ByteString = serde_json::from_value(pair["data"][name].clone()).unwrap();
+        std::fs::write(folder.join(name), bytes.0).unwrap();
+    }
+    let token =
+        server.service_account_token(RELEASE_NAMESPACE, pod["serviceAccountName"].as_str().unwrap()).await.unwrap();
+    let kubeconfig = server.kubeconfig_for_token(&token).unwrap();
+    let args = pod["containers"][0]["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|arg| on_this_host(arg.as_str().unwrap(), &folder, port));
+    let launch = Launch::new("lockkeeper-chart", env!("CARGO_BIN_EXE_lockkeeper"))
+        .args(args)
+        .env("KUBECONFIG", kubeconfig.display().to_string());
+    let process = server.launch_beside(launch).unwrap();
+    eventually("lockkeeper serves", ACTION, || async {
+        let log = process.log_text();
+        if log.contains("\"serving\"") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    process
+}
+
+/// A pod's path or port, as it is here.
+fn on_this_host(arg: &str, folder: &Path, port: u16) -> String {
+    let here = folder.display();
+    arg.replace("/etc/lockkeeper/config/", &format!("{here}/"))
+        .replace("/etc/lockkeeper/tls/", &format!("{here}/"))
+        .replace("0.0.0.0:9443", &format!("127.0.0.1:{port}"))
+        .replace("0.0.0.0:8080", "127.0.0.1:0")
+}
+
+async fn secret(server: &ApiServer) -> Value {
+    object(server, &["secret", "lockkeeper-tls", "-n", RELEASE_NAMESPACE]).await
+}
+
+async fn object(server: &ApiServer, which: &[&str]) -> Value {
+    let args: Vec<&str> = ["get", "-o", "json"].into_iter().chain(which.iter().copied()).collect();
+    serde_json::from_str(&server.kubectl(ADMIN, &args, None).await.expect_success().stdout).unwrap()
+}
