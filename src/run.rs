@@ -9,6 +9,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
@@ -49,8 +50,8 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let policy = Arc::new(ArcSwap::from_pointee(plan.settings.policy()));
     let stop = CancellationToken::new();
 
-    let staleness = plan.settings.staleness.max.get();
-    let sources = sources(plan.source, &index, Pace::within(staleness))?;
+    let (staleness, staleness_max) = watch::channel(plan.settings.staleness.max.get());
+    let sources = sources(plan.source, &index, &Pace::within(staleness_max))?;
 
     let socket =
         TcpListener::bind(plan.listen).await.with_context(|| format!("cannot listen on {} (--listen)", plan.listen))?;
@@ -77,13 +78,13 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let admin_stop = CancellationToken::new();
     let probing =
         axum::serve(admin_socket, admin_router(admin)).with_graceful_shutdown(admin_stop.clone().cancelled_owned());
-    let chores = chores(plan.config_file, policy, telemetry.clone());
+    let chores = chores(plan.config_file, policy, staleness, telemetry.clone());
 
     tokio::select! {
         // Probes answer until the last review is answered.
         () = async { serving.await; admin_stop.cancel(); } => {}
         outcome = async { probing.await } => outcome.context("the admin port failed")?,
-        () = sources => {}
+        () = sources => anyhow::bail!("what feeds the index has ended; this process would only grow stale"),
         () = chores => {}
         () = async { ended().await; tracing::info!("told to end; finishing what is under way"); stop.cancel(); std::future::pending().await } => {}
     }
@@ -93,15 +94,15 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
 }
 
 /// The futures that feed the index; they end only when they are dropped.
-fn sources(source: Source, index: &Arc<Index>, pace: Pace) -> anyhow::Result<futures::future::BoxFuture<'static, ()>> {
+fn sources(source: Source, index: &Arc<Index>, pace: &Pace) -> anyhow::Result<futures::future::BoxFuture<'static, ()>> {
     match source {
         Source::Folder(path) => {
             let folder = Folder::open(&path, index)?;
             Ok(Box::pin(folder.follow(index.clone())))
         }
         Source::Cluster(client) => {
-            let requests = tokio::spawn(follow::<RemediationRequest>(*client.clone(), index.clone(), pace));
-            let executions = tokio::spawn(follow::<WorkflowExecution>(*client, index.clone(), pace));
+            let requests = tokio::spawn(follow::<RemediationRequest>(*client.clone(), index.clone(), pace.clone()));
+            let executions = tokio::spawn(follow::<WorkflowExecution>(*client, index.clone(), pace.clone()));
             Ok(Box::pin(async move {
                 // Tasks of their own, so that a long list never waits behind an answer; a panic in one ends the process.
                 let _ = futures::future::select(requests, executions).await;
@@ -110,7 +111,12 @@ fn sources(source: Source, index: &Arc<Index>, pace: Pace) -> anyhow::Result<fut
     }
 }
 
-async fn chores(config_file: Option<PathBuf>, policy: Arc<ArcSwap<crate::routing::Policy>>, telemetry: Arc<Telemetry>) {
+async fn chores(
+    config_file: Option<PathBuf>,
+    policy: Arc<ArcSwap<crate::routing::Policy>>,
+    staleness: watch::Sender<Duration>,
+    telemetry: Arc<Telemetry>,
+) {
     let mut reload = Reload::new(config_file);
     let mut ticks = tokio::time::interval(LOOK);
     loop {
@@ -118,6 +124,7 @@ async fn chores(config_file: Option<PathBuf>, policy: Arc<ArcSwap<crate::routing
         telemetry.sweep();
         if let Some(settings) = reload.look() {
             policy.store(Arc::new(settings.policy()));
+            staleness.send_if_modified(|max| std::mem::replace(max, settings.staleness.max.get()) != *max);
         }
     }
 }
@@ -143,7 +150,7 @@ impl Reload {
         self.text = text;
         match Settings::load(Some(file), std::env::vars()) {
             Ok(settings) => {
-                tracing::info!(file = %file.display(), "configuration read anew; limits and watch length stay until a restart");
+                tracing::info!(file = %file.display(), "configuration read anew; limits stay until a restart");
                 Some(settings)
             }
             Err(error) => {

@@ -12,38 +12,50 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::core::params::{ListParams, WatchParams};
-use kube::core::{Request, WatchEvent};
+use kube::core::{Request, Status, WatchEvent};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use super::index::{Index, Seen, Tracked};
 use crate::api::facts::ObjectKey;
 
-/// How often a stream must prove that it is alive.
-#[derive(Clone, Copy, Debug)]
+/// How often a stream must prove that it is alive: it follows `staleness.max`, also when that changes.
+#[derive(Clone, Debug)]
 pub struct Pace {
-    watch: Duration,
+    staleness_max: watch::Receiver<Duration>,
 }
 
 impl Pace {
     /// Watches shorter than half of `staleness.max`, so that a quiet cluster never looks stale.
     #[must_use]
-    pub fn within(staleness_max: Duration) -> Self {
-        Self { watch: (staleness_max / 3).clamp(Duration::from_secs(1), Duration::from_secs(240)) }
+    pub fn within(staleness_max: watch::Receiver<Duration>) -> Self {
+        Self { staleness_max }
     }
 
-    fn seconds(self) -> u32 {
-        u32::try_from(self.watch.as_secs()).unwrap_or(u32::MAX)
+    /// The length of the next watch.
+    fn next(&mut self) -> Duration {
+        let staleness_max = *self.staleness_max.borrow_and_update();
+        (staleness_max / 3).clamp(Duration::from_secs(1), Duration::from_secs(240))
+    }
+
+    /// Returns once the watch that is open may be too long.
+    async fn changed(&mut self) {
+        if self.staleness_max.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 /// Objects a page: a page is all that is held beside the facts.
 const PAGE: u32 = 500;
-/// A call that says nothing for so long is given up.
+/// A page that does not come for so long is given up.
 const CALL: Duration = Duration::from_secs(30);
-/// Past the watch's own end, its connection counts as dead.
+/// Past the watch's own end, its connection counts as dead; an open that takes longer than a whole watch, too.
 const GRACE: Duration = Duration::from_secs(2);
+/// No watch that works ends before this: the shortest that we ask for lasts a second.
+const AT_ONCE: Duration = Duration::from_millis(500);
 const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -52,6 +64,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 pub enum WatchError {
     #[error("the resource version is too old")]
     Expired,
+    #[error("the stream broke: {0}")]
+    Broken(String),
+    #[error("the watch ended as soon as it began")]
+    AtOnce,
     #[error("{}", short(.0))]
     Api(#[from] kube::Error),
     #[error("no answer within {0:?}")]
@@ -69,35 +85,35 @@ fn short(error: &kube::Error) -> String {
 }
 
 /// Keeps the index true to the cluster until the future is dropped.
-pub async fn follow<T: Tracked>(client: Client, index: Arc<Index>, pace: Pace) {
+pub async fn follow<T: Tracked>(client: Client, index: Arc<Index>, mut pace: Pace) {
     let mut trouble = Trouble::default();
     let mut reached = None;
     loop {
-        match step::<T>(&client, &index, pace, &mut reached).await {
+        match step::<T>(&client, &index, &mut pace, &mut reached).await {
             Ok(()) => trouble.over(T::INPUT),
-            Err(WatchError::Expired) => {
-                tracing::debug!(input = %T::INPUT, "resource version expired, listing anew");
-                reached = None;
+            Err(error) => {
+                // The stream itself said that it cannot go on from there.
+                if matches!(error, WatchError::Expired | WatchError::Broken(_)) {
+                    reached = None;
+                }
+                trouble.wait(T::INPUT, &error).await;
             }
-            Err(error) => trouble.wait(T::INPUT, &error).await,
         }
     }
 }
 
-/// One list, or one watch from where the last one came to; a watch that breaks is taken up where it broke.
+/// A list where nothing is known, then one watch from there; a watch whose connection breaks is taken up where it broke.
 async fn step<T: Tracked>(
     client: &Client,
     index: &Index,
-    pace: Pace,
+    pace: &mut Pace,
     reached: &mut Option<String>,
 ) -> Result<(), WatchError> {
-    match reached {
-        Some(reached) => watch::<T>(client, index, pace, reached).await,
-        None => {
-            *reached = Some(list::<T>(client, index).await?);
-            Ok(())
-        }
-    }
+    let version = match reached {
+        Some(version) => version,
+        None => reached.insert(list::<T>(client, index).await?),
+    };
+    watch::<T>(client, index, pace, version).await
 }
 
 /// Lists everything once, for a command that asks one question.
@@ -113,7 +129,7 @@ async fn list<T: Tracked>(client: &Client, index: &Index) -> Result<String, Watc
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let request = Request::new(path::<T>()).list(&params).map_err(kube::Error::BuildRequest)?;
-        let page = page(&in_time(client.request_text(request)).await?)?;
+        let page = page(&in_time(CALL, client.request_text(request)).await?)?;
         for item in page.items {
             if let Some(seen) = item.seen::<T>() {
                 present.insert(seen.key.clone());
@@ -135,18 +151,53 @@ fn page(text: &str) -> Result<Page, WatchError> {
 }
 
 /// Follows one watch to its end.
-async fn watch<T: Tracked>(client: &Client, index: &Index, pace: Pace, reached: &mut String) -> Result<(), WatchError> {
-    let params = WatchParams::default().timeout(pace.seconds());
+async fn watch<T: Tracked>(
+    client: &Client,
+    index: &Index,
+    pace: &mut Pace,
+    reached: &mut String,
+) -> Result<(), WatchError> {
+    let length = pace.next();
+    let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
+    let params = WatchParams::default().timeout(seconds);
     let request = Request::new(path::<T>()).watch(&params, reached).map_err(kube::Error::BuildRequest)?;
-    let opened = in_time(client.request_events::<Item>(request)).await?;
+    let silence = length + GRACE;
+    // A hanging open must not outlast what is known: its connection may be half dead, and the next one is another.
+    let opened = tokio::select! {
+        opened = in_time(silence.min(CALL), client.request_events::<Item>(request)) => opened?,
+        () = pace.changed() => return Ok(()),
+    };
     index.alive(T::INPUT);
+    let began = Instant::now();
+    let mut heard = false;
     let mut events = std::pin::pin!(opened);
-    let silence = pace.watch + GRACE;
     loop {
-        match timeout(silence, events.next()).await.map_err(|_| WatchError::Silent(silence))? {
+        let event = tokio::select! {
+            event = timeout(silence, events.next()) => event.map_err(|_| WatchError::Silent(silence))?,
+            () = pace.changed() => return Ok(()),
+        };
+        match event {
+            None if !heard && began.elapsed() < AT_ONCE => return Err(WatchError::AtOnce),
             None => return Ok(()),
-            Some(event) => take_in::<T>(index, event?, reached)?,
+            Some(event) => take_in::<T>(index, event.map_err(of_stream)?, reached)?,
         }
+        heard = true;
+    }
+}
+
+/// What the stream said instead of an event. A connection that went is not among it: that says nothing of the version.
+fn of_stream(error: kube::Error) -> WatchError {
+    match error {
+        kube::Error::Api(status) => ended_by(&status),
+        kube::Error::SerdeError(_) => WatchError::Broken("an event is not JSON of a form that we know".to_owned()),
+        other => WatchError::Api(other),
+    }
+}
+
+fn ended_by(status: &Status) -> WatchError {
+    match status.code {
+        410 => WatchError::Expired,
+        _ => WatchError::Broken(crate::routing::one_line(&status.message, 300)),
     }
 }
 
@@ -170,15 +221,14 @@ fn take_in<T: Tracked>(index: &Index, event: WatchEvent<Item>, reached: &mut Str
             bookmark.metadata.resource_version.clone_into(reached);
             index.alive(T::INPUT);
         }
-        WatchEvent::Error(status) if status.code == 410 => return Err(WatchError::Expired),
-        WatchEvent::Error(status) => return Err(WatchError::Api(kube::Error::Api(status))),
+        WatchEvent::Error(status) => return Err(ended_by(&status)),
     }
     Ok(())
 }
 
-async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WatchError> {
-    match timeout(CALL, call).await {
-        Err(_) => Err(WatchError::Silent(CALL)),
+async fn in_time<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, WatchError> {
+    match timeout(limit, call).await {
+        Err(_) => Err(WatchError::Silent(limit)),
         Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(WatchError::Expired),
         Ok(outcome) => Ok(outcome?),
     }
@@ -197,15 +247,22 @@ struct Trouble {
 
 impl Trouble {
     async fn wait(&mut self, input: super::Input, error: &WatchError) {
+        let times = self.times;
+        self.times = (times + 1).min(8);
+        // A version that is too old is nobody's trouble, and what happened meanwhile is wanted at once; unless it comes again.
+        if matches!(error, WatchError::Expired) && times == 0 {
+            tracing::debug!(%input, "resource version expired, listing anew");
+            return;
+        }
         let text = error.to_string();
         if self.said.as_ref() != Some(&text) {
             tracing::warn!(%input, error = %text, "cannot follow this input; trying again, readiness tells its age");
             self.said = Some(text);
         }
-        tokio::time::sleep((BACKOFF * 2_u32.saturating_pow(self.times)).min(BACKOFF_MAX)).await;
-        self.times = (self.times + 1).min(8);
+        tokio::time::sleep((BACKOFF * 2_u32.saturating_pow(times)).min(BACKOFF_MAX)).await;
     }
 
+    /// A watch went well; a list alone is no end of it, what follows may break again.
     fn over(&mut self, input: super::Input) {
         if self.said.take().is_some() {
             tracing::info!(%input, tries = self.times, "following this input again");

@@ -10,3 +10,4 @@ mod lag;
 mod lifecycle;
 mod reasons;
 mod stage;
+mod streams;

@@ -29,6 +29,8 @@ pub struct Gate {
     pub https: String,
     pub admin: String,
     pub ca: PathBuf,
+    /// Its configuration file, for reloads.
+    pub config: PathBuf,
 }
 
 /// The stage that all tests share that neither stop nor starve anything.
@@ -72,10 +74,12 @@ pub async fn start_gate_with(server: &ApiServer, config: &str, kubeconfig: &Path
     static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let folder = server.folder().join(format!("gate-{number}"));
-    let pair = lockkeeper::tls::issue(&folder, &["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let text = |path: &Path| path.display().to_string();
+    let binary = Path::new(env!("CARGO_BIN_EXE_lockkeeper"));
+    let certs = ["certs", "--dir", &text(&folder), "--host", "127.0.0.1", "--host", "localhost"];
+    server.run(binary, kubeconfig, &certs, None).await.expect_success();
     let config_file = folder.join("config.yaml");
     std::fs::write(&config_file, config).unwrap();
-    let text = |path: &Path| path.display().to_string();
     let launch = Launch::new(format!("lockkeeper-{number}"), env!("CARGO_BIN_EXE_lockkeeper"))
         .args([
             "serve",
@@ -88,11 +92,18 @@ pub async fn start_gate_with(server: &ApiServer, config: &str, kubeconfig: &Path
             "--tls-mode",
             "files",
         ])
-        .args(["--config", &text(&config_file), "--tls-cert", &text(&pair.certificate), "--tls-key", &text(&pair.key)])
+        .args([
+            "--config",
+            &text(&config_file),
+            "--tls-cert",
+            &text(&folder.join("tls.crt")),
+            "--tls-key",
+            &text(&folder.join("tls.key")),
+        ])
         .env("KUBECONFIG", text(kubeconfig));
     let process = server.launch_beside(launch).unwrap();
     let (https, admin) = eventually("lockkeeper says where it serves", ACTION, || async { addresses(&process) }).await;
-    Gate { process, https, admin, ca: pair.ca }
+    Gate { process, https, admin, ca: folder.join("ca.crt"), config: config_file }
 }
 
 fn addresses(process: &Process) -> Result<(String, String), String> {
@@ -107,6 +118,18 @@ fn addresses(process: &Process) -> Result<(String, String), String> {
 
 /// What the API server is told: one resource, failurePolicy Fail.
 pub async fn register(server: &ApiServer, gate: &Gate, candidate: Candidate) {
+    write_registration(server, gate, 5).await;
+    // In force once a create that nothing allows is refused by us.
+    eventually("the registration is in force", ACTION, || async {
+        let probe = candidate("default", "probe", "no-such-request", "default/Pod/probe").to_string();
+        let output = server.kubectl(ADMIN, &["create", "--dry-run=server", "-f", "-"], Some(&probe)).await;
+        if output.stderr.contains("ParentMissing") { Ok(()) } else { Err(output.to_string()) }
+    })
+    .await;
+}
+
+/// Writes the registration, without waiting until it is in force.
+pub async fn write_registration(server: &ApiServer, gate: &Gate, timeout_seconds: u32) {
     let bundle = serde_json::to_value(k8s_openapi::ByteString(std::fs::read(&gate.ca).unwrap())).unwrap();
     let registration = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
@@ -117,17 +140,10 @@ pub async fn register(server: &ApiServer, gate: &Gate, candidate: Candidate) {
             "rules": [{"apiGroups": ["kubernaut.ai"], "apiVersions": ["v1alpha1"], "resources": ["workflowexecutions"],
                        "operations": ["CREATE", "UPDATE", "DELETE"], "scope": "Namespaced"}],
             "failurePolicy": "Fail", "matchPolicy": "Equivalent", "sideEffects": "None",
-            "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
+            "admissionReviewVersions": ["v1"], "timeoutSeconds": timeout_seconds,
         }],
     });
     server.kubectl(ADMIN, &["apply", "-f", "-"], Some(&registration.to_string())).await.expect_success();
-    // In force once a create that nothing allows is refused by us.
-    eventually("the registration is in force", ACTION, || async {
-        let probe = candidate("default", "probe", "no-such-request", "default/Pod/probe").to_string();
-        let output = server.kubectl(ADMIN, &["create", "--dry-run=server", "-f", "-"], Some(&probe)).await;
-        if output.stderr.contains("ParentMissing") { Ok(()) } else { Err(output.to_string()) }
-    })
-    .await;
 }
 
 impl Gate {

@@ -66,6 +66,7 @@ pub struct ApiServer {
     folder: Folder,
     assets: &'static Assets,
     url: String,
+    etcd_url: String,
     users: Vec<User>,
 }
 
@@ -103,7 +104,8 @@ impl ApiServer {
         let users = enroll(folder.path(), &url, &options.users)?;
         let etcd = etcd(folder.path(), assets, client_port, peer_port, options.fsync)?;
         let apiserver = apiserver(folder.path(), assets, client_port, port, &options.apiserver_args)?;
-        Ok(Self { apiserver, etcd, folder, assets, url, users })
+        let etcd_url = format!("http://127.0.0.1:{client_port}");
+        Ok(Self { apiserver, etcd, folder, assets, url, etcd_url, users })
     }
 
     async fn ready(&self) -> Result<()> {
@@ -152,6 +154,24 @@ impl ApiServer {
     /// For drills that stop, pause or kill it; start with [`Options::fsync`] for the last.
     pub fn etcd(&self) -> &Process {
         &self.etcd
+    }
+
+    /// Drops etcd's history up to now: what is watched from before cannot be taken up again.
+    pub async fn compact(&self) -> Result<()> {
+        let ask = async |path: &str, body: String| {
+            let url = format!("{}/v3/kv/{path}", self.etcd_url);
+            let args = ["-sS", "--fail-with-body", "--noproxy", "*", "--max-time", "10", "--data", &body, &url];
+            let output = tokio::process::Command::new("curl").args(args).output().await.context("run curl")?;
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            if !output.status.success() {
+                return Err(anyhow!("etcd {path}: {told}{}", String::from_utf8_lossy(&output.stderr)));
+            }
+            Ok(serde_json::from_str::<serde_json::Value>(&told)?)
+        };
+        // A range over one key that is not there tells the revision.
+        let now = ask("range", r#"{"key": "LQ=="}"#.to_owned()).await?;
+        let revision = now["header"]["revision"].as_str().context("etcd tells no revision")?;
+        ask("compaction", format!(r#"{{"revision": "{revision}", "physical": true}}"#)).await.map(drop)
     }
 
     pub fn apiserver(&self) -> &Process {
