@@ -49,15 +49,7 @@ pub(super) async fn validate(
         Ok(review) => review,
         Err(error) => return gate.refuse(&Fault::NotAReview { problem: error.to_string() }, None, started),
     };
-    match within_boundary(|| gate.judge(&review, deadline.0)) {
-        Ok(judgement) => gate.tell(&review, judgement, started),
-        Err(fault) => gate.refuse(&fault, Some(&review), started),
-    }
-}
-
-/// A panic while judging is a fault of this one request, and its uid is still known outside.
-fn within_boundary<T>(judge: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(judge)).unwrap_or(Err(Fault::Panicked))
+    gate.answer(&review, started, || gate.judge(&review, deadline.0))
 }
 
 impl Gate {
@@ -78,6 +70,21 @@ impl Gate {
             Question::Malformed(causes) => without_view(routing::malformed(causes, &policy, now), None),
             Question::Update { spec_changed } => without_view(routing::update(spec_changed, &policy, now), None),
             Question::Nothing(warning) => without_view(routing::unasked(&policy, now), warning),
+        }
+    }
+
+    /// A panic on the way is a fault of this one request, and its uid is still known here.
+    fn answer(
+        &self,
+        review: &Review<'_>,
+        started: Instant,
+        judge: impl FnOnce() -> Result<Judgement, Fault>,
+    ) -> Response<Body> {
+        let answered =
+            catch_unwind(AssertUnwindSafe(|| judge().map(|judgement| self.tell(review, judgement, started))));
+        match answered.unwrap_or(Err(Fault::Panicked)) {
+            Ok(response) => response,
+            Err(fault) => self.refuse(&fault, Some(review), started),
         }
     }
 
@@ -113,10 +120,21 @@ fn is_json(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_panic_is_a_fault_of_ours() {
-        assert_eq!(within_boundary::<()>(|| panic!("injected")), Err(Fault::Panicked));
-        assert_eq!(within_boundary(|| Ok(7)), Ok(7));
+    /// L-10: the answer to the one request carries its uid and is counted; the next one is judged.
+    #[tokio::test]
+    async fn l_10_a_panic_is_a_fault_of_one_request() {
+        let gate = Gate { index: Arc::default(), policy: Arc::default(), telemetry: Arc::default() };
+        let body = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"DELETE"}}"#;
+        let review = Review::decode(body).unwrap();
+        let response = gate.answer(&review, Instant::now(), || panic!("injected"));
+        assert_eq!(response.status(), 500);
+        let answer = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&"u-1".into(), &false.into()));
+        let counted = r#"decision="error",reason="panic",dry_run=""} 1"#;
+        assert!(gate.telemetry.scrape(&[], &[]).contains(counted));
+        let response = gate.answer(&review, Instant::now(), || gate.judge(&review, Instant::now()));
+        assert_eq!(response.status(), 200);
     }
 
     #[test]
