@@ -1,17 +1,15 @@
 //! `lockkeeper explain`
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use k8s_openapi::jiff::Timestamp;
 
 use super::output::{Format, Line, Paint};
-use super::{Ended, output, state};
+use super::state::Asking;
+use super::{Ended, output};
 use crate::api::duration::GoDuration;
 use crate::api::facts::{ObjectKey, ParentRef, RemediationRequest, Target, WorkflowExecution};
 use crate::cluster::Index;
-use crate::config::Settings;
 use crate::routing::{self, Request, Stored, Verdict, View};
 
 #[derive(Args)]
@@ -32,18 +30,8 @@ pub(super) struct Explain {
     /// Cluster of the target, as in spec.clusterID
     #[arg(long, value_name = "ID", requires = "target")]
     cluster: Option<String>,
-    /// Take the state from a folder of manifests instead of a cluster
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// Judge as of this time instead of now
-    #[arg(long, value_name = "RFC3339", value_parser = state::parse_at)]
-    at: Option<Timestamp>,
-    /// Configuration file (YAML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Form of the output
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,15 +44,15 @@ struct Question {
 
 impl Explain {
     pub fn run(self) -> anyhow::Result<Ended> {
-        let policy = Settings::load(self.config.as_deref(), std::env::vars())?.policy();
+        let policy = self.asking.policy()?;
         let target = self.target.as_deref().map(|text| Target::parse(text, self.cluster.as_deref())).transpose();
         let target = target.map_err(|error| anyhow::anyhow!("--target: {error}"))?;
-        let index = state::load(self.state.as_deref())?;
+        let index = self.asking.index()?;
         let question = question(&index, self.object.as_ref(), target)?;
         let view = index.view(&question.request, Instant::now() + PATIENCE)?;
         let view = View { age: Duration::ZERO, ..view };
-        let verdict = routing::decide(&question.request, &view, &policy, state::clock(self.at));
-        output::print(&match self.output {
+        let verdict = routing::decide(&question.request, &view, &policy, self.asking.now());
+        output::print(&match self.asking.output {
             Format::Json => {
                 Line::new(None, &self.object.map(|key| key.to_string()).unwrap_or_default(), &verdict).to_json()?
             }

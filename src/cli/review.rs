@@ -8,10 +8,10 @@ use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 
 use super::output::{Format, Line, Paint};
-use super::{Ended, output, state};
+use super::state::Asking;
+use super::{Ended, output};
 use crate::api::facts::{Candidate, NotACandidate};
 use crate::cluster::Index;
-use crate::config::Settings;
 use crate::manifest::{self, Document};
 use crate::routing::{self, Policy, Request, Verdict, View};
 use crate::webhook::{Question, Review as AdmissionReview};
@@ -28,18 +28,8 @@ pub(super) struct Review {
     /// Files to judge; - for standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Take the state from a folder of manifests instead of a cluster
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// Judge as of this time instead of now
-    #[arg(long, value_name = "RFC3339", value_parser = state::parse_at)]
-    at: Option<Timestamp>,
-    /// Configuration file (YAML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Form of the output
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// A lock nobody else holds.
@@ -47,15 +37,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Review {
     pub fn run(self) -> anyhow::Result<Ended> {
-        let policy = Settings::load(self.config.as_deref(), std::env::vars())?.policy();
-        let bench = Bench { index: state::load(self.state.as_deref())?, policy, now: state::clock(self.at) };
+        let bench = Bench { policy: self.asking.policy()?, index: self.asking.index()?, now: self.asking.now() };
         let mut rows = Vec::new();
         let mut faults = Vec::new();
         for file in &self.files {
             bench.judge_file(file, &mut rows, &mut faults);
         }
-        output::print(&render(&rows, self.output)?)?;
-        tell_warnings(&rows, self.output);
+        output::print(&render(&rows, self.asking.output)?)?;
+        tell_warnings(&rows, self.asking.output);
         conclude(&rows, &faults)
     }
 }

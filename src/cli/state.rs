@@ -1,17 +1,52 @@
 //! Where a command that asks one question gets its facts: a folder, or the cluster that kubectl would ask.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Config};
 
+use super::output::Format;
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
 use crate::cluster::{Folder, Index, list_once};
+use crate::config::Settings;
+use crate::routing::Policy;
 
-/// Fills an index once.
-pub(super) fn load(folder: Option<&Path>) -> anyhow::Result<Arc<Index>> {
+/// What every question takes: the state, the rules, the time, and the form of the answer.
+#[derive(Args)]
+pub(super) struct Asking {
+    /// Take the state from a folder of manifests instead of a cluster
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Judge as of this time instead of now
+    #[arg(long, value_name = "RFC3339", value_parser = parse_at)]
+    at: Option<Timestamp>,
+    /// Configuration file (YAML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Form of the output
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: Format,
+}
+
+impl Asking {
+    pub fn policy(&self) -> anyhow::Result<Policy> {
+        Ok(Settings::load(self.config.as_deref(), std::env::vars())?.policy())
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.at.unwrap_or_else(Timestamp::now)
+    }
+
+    /// The state, read once.
+    pub fn index(&self) -> anyhow::Result<Arc<Index>> {
+        load(self.state.as_deref())
+    }
+}
+
+fn load(folder: Option<&Path>) -> anyhow::Result<Arc<Index>> {
     let index = Arc::new(Index::default());
     match folder {
         Some(folder) => {
@@ -37,12 +72,7 @@ pub(super) async fn client() -> anyhow::Result<Client> {
     Client::try_from(config).context("the cluster's client cannot be made")
 }
 
-/// `--at`, as a clock.
-pub(super) fn clock(at: Option<Timestamp>) -> Timestamp {
-    at.unwrap_or_else(Timestamp::now)
-}
-
 /// Reads `--at`.
-pub(super) fn parse_at(text: &str) -> Result<Timestamp, String> {
+fn parse_at(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| "expected an RFC 3339 time such as 2026-01-05T10:04:00Z".to_owned())
 }
