@@ -2,7 +2,7 @@
 //!
 //! In: AdmissionReviews over HTTP. Out: verdicts as AdmissionReviews; HTTP 200 for each, whatever it says.
 //! Never: lists from the API server while answering; judges what is not ours.
-//! Fails: a request that cannot be judged gets a [`Fault`](crate::fault::Fault), with its uid where that is known.
+//! Fails: a request that cannot be judged gets a [`Fault`], with its uid where that is known.
 
 mod answer;
 mod gate;
