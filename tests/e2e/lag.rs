@@ -35,7 +35,12 @@ async fn a_create_right_behind_its_hold_seldom_slips_through() {
             Err(error) => assert!(error.to_string().contains("ExponentialBackoff"), "{error}"),
         }
     }
-    visible(&format!("watch lag: {slipped} of {HOLDS} creates right behind their hold slipped through"));
+    // The figure means little without it: measured, it grows several times on a machine that is busy with other work.
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown");
+    visible(&format!(
+        "watch lag: {slipped} of {HOLDS} creates right behind their hold slipped through, machine load {load}"
+    ));
     // The figure is for docs/performance.md; here it only must not be all of them.
     assert!(slipped * 2 < HOLDS, "{slipped} of {HOLDS} slipped through, as {ADMIN}");
 }
