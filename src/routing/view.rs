@@ -128,3 +128,49 @@ fn by_end(a: &WorkflowExecution, b: &WorkflowExecution) -> Ordering {
 pub(super) fn older(a: (Option<Timestamp>, &ObjectKey), b: (Option<Timestamp>, &ObjectKey)) -> Ordering {
     a.cmp(&b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::api::facts::RequestPhase;
+
+    fn names<'a>(keys: impl Iterator<Item = &'a ObjectKey>) -> Vec<&'a str> {
+        keys.map(|key| &*key.name).collect()
+    }
+
+    #[test]
+    fn siblings_are_in_order_of_age_and_go_as_they_came() {
+        let rr = |name: &str, created| Arc::new(request(RequestPhase::Failed).named(name).created(created).0);
+        let (old, twin, young) = (rr("b", -20), rr("a", -10), rr("b2", -10));
+        let mut siblings = Siblings::default();
+        assert!(siblings.is_empty());
+        [&young, &old, &twin].into_iter().for_each(|request| siblings.insert(request.clone()));
+        assert_eq!(names(siblings.oldest_first().map(|rr| &rr.key)), ["b", "a", "b2"]);
+        siblings.remove(&twin);
+        siblings.remove(&twin);
+        assert_eq!(names(siblings.oldest_first().map(|rr| &rr.key)), ["b", "b2"]);
+        siblings.remove(&old);
+        assert!(!siblings.is_empty());
+        siblings.remove(&young);
+        assert!(siblings.is_empty());
+    }
+
+    #[test]
+    fn executions_are_in_two_lanes_and_go_as_they_came() {
+        let (active, ended) = (Arc::new(pending().named("active").0), Arc::new(completed().named("ended").0));
+        for (first, last) in [(&active, &ended), (&ended, &active)] {
+            let mut history = History::default();
+            assert!(history.is_empty());
+            history.insert(active.clone());
+            history.insert(ended.clone());
+            assert_eq!(names(history.active_oldest_first().map(|wfe| &wfe.key)), ["active"]);
+            assert_eq!(names(history.ended_newest_first().map(|wfe| &wfe.key)), ["ended"]);
+            history.remove(first);
+            history.remove(first);
+            assert!(!history.is_empty());
+            history.remove(last);
+            assert!(history.is_empty());
+        }
+    }
+}
