@@ -26,7 +26,11 @@ struct House {
 
 /// A gate whose inputs are listed: a free request, a held one, and one whose block is in hostile words.
 fn house() -> House {
-    let house = unlisted();
+    house_with(&Settings::default())
+}
+
+fn house_with(settings: &Settings) -> House {
+    let house = unlisted(settings);
     let status = |name: &str, status: Value| {
         let request = json!({"metadata": {"name": name, "namespace": "payments", "uid": "u"}, "spec": {"signalFingerprint": name}, "status": status});
         put::<RemediationRequest>(&house.index, &request)
@@ -42,9 +46,8 @@ fn house() -> House {
     house
 }
 
-fn unlisted() -> House {
+fn unlisted(settings: &Settings) -> House {
     let index = Arc::new(Index::default());
-    let settings = Settings::default();
     let policy = Arc::new(ArcSwap::from_pointee(settings.policy()));
     let gate = Gate { index: index.clone(), policy, telemetry: Arc::default() };
     House { index, app: router(Arc::new(gate), &settings.limits) }
@@ -187,6 +190,24 @@ async fn t_07_the_largest_review_that_can_be_stored_is_judged_and_no_larger_one_
         .header("content-type", "application/json")
         .header("content-length", 100_000_000);
     assert_eq!(house.send(request.body(unread).unwrap()).await.code, 413);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_in_flight_are_bounded_and_room_is_worth_waiting_for() {
+    let mut settings = Settings::default();
+    settings.limits.in_flight_bytes = settings.limits.admission_body_bytes;
+    let house = house_with(&settings);
+    // A body of unknown length takes all the room there is, until its sender gives it up.
+    let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
+    let request = Request::post("/validate/workflowexecutions?timeout=9s").header("content-type", "application/json");
+    let holding = tokio::spawn(house.app.clone().oneshot(request.body(Body::from_stream(receiver)).unwrap()));
+    tokio::task::yield_now().await;
+    let shed = house.review(&create("free")).await;
+    assert_eq!((shed.code, shed.headers["retry-after"].to_str().unwrap()), (503, "1"), "{}", shed.text);
+    assert!(shed.text.contains("limits.inFlightBytes"), "{}", shed.text);
+    drop(sender);
+    assert_eq!(holding.await.unwrap().unwrap().status(), 400);
+    assert_eq!(house.review(&create("free")).await.code, 200);
 }
 
 #[tokio::test]
@@ -529,7 +550,7 @@ async fn a_39_the_same_review_gets_the_same_bytes_a_thousand_times() {
 
 #[tokio::test]
 async fn l_01_before_the_lists_a_create_waits_and_the_rest_goes_on() {
-    let house = unlisted();
+    let house = unlisted(&Settings::default());
     let not_ready = |answer: &Answer| {
         assert_eq!((answer.code, answer.headers["retry-after"].to_str().unwrap()), (503, "1"));
         assert_eq!(answer.response()["uid"], create("free")["request"]["uid"]);

@@ -40,10 +40,14 @@ impl Intake {
         Self { gate, body_max: limits.admission_body_bytes, in_flight: Semaphore::new(blocks) }
     }
 
-    /// Room for the body: as long as it says, or as long as it may be.
-    fn room(&self, length: Option<usize>) -> Result<SemaphorePermit<'_>, Fault> {
+    /// Room for the body: as long as it says, or as long as it may be. Others are answered in a millisecond, so it is worth
+    /// waiting for; a request that cannot be read in time is shed unread.
+    async fn room(&self, length: Option<usize>, deadline: Instant) -> Result<SemaphorePermit<'_>, Fault> {
         let blocks = u32::try_from(length.unwrap_or(self.body_max).div_ceil(BLOCK)).unwrap_or(u32::MAX);
-        self.in_flight.try_acquire_many(blocks).map_err(|_| Fault::Shed)
+        match timeout_at(deadline.into(), self.in_flight.acquire_many(blocks)).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Fault::Shed),
+        }
     }
 
     async fn body(&self, body: Body, deadline: Instant, started: Instant) -> Result<Bytes, Fault> {
@@ -81,7 +85,7 @@ async fn take_body(
     if length.is_some_and(|length| length > intake.body_max) {
         return Err(Fault::TooLarge { limit: intake.body_max });
     }
-    let room = intake.room(length)?;
+    let room = intake.room(length, deadline).await?;
     let (mut parts, body) = request.into_parts();
     let body = intake.body(body, deadline, started).await?;
     parts.extensions.insert(Deadline(deadline));
