@@ -218,7 +218,10 @@ mod tests {
                 "staleness: {max: soon}",
                 "FILE: staleness.max: expected a duration such as 90s, 5m or 1h30m, found \"soon\"",
             ),
-            ("staleness: {max: 30}", "FILE: staleness.max: invalid type"),
+            (
+                "staleness: {max: 30}",
+                "FILE: staleness.max: invalid type: integer `30`, expected a duration such as 90s, 5m or 1h30m",
+            ),
             ("staleness: {max: 1s}", "FILE: staleness.max: expected at least 3s, found 1s"),
             ("checks: {consecutiveFailures: {threshold: 0}}", "FILE: checks.consecutiveFailures.threshold: "),
             (
