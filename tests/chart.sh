@@ -61,6 +61,8 @@ check "two CRDs" test "$(one crds.yaml | grep -c '^kind: CustomResourceDefinitio
 check "CRDs are left alone" silent 'kind: CustomResourceDefinition' render --set crds.install=false
 check "the configuration is handed on" says "threshold: 7" one configmap.yaml --set config.checks.consecutiveFailures.threshold=7
 check "a digest wins" says "image: r/l@sha256:$(printf '%064d' 1)" one deployment.yaml --set "image.repository=r/l,image.tag=x,image.digest=sha256:$(printf '%064d' 1)"
+check "a pod that goes listens on" says "sleep: {seconds: 12}" one deployment.yaml
+check "and has the time to finish" says "terminationGracePeriodSeconds: 45" one deployment.yaml
 check "no budget for one pod" silent 'PodDisruptionBudget' render --set replicas=1
 check "a long release name fits" silent '[a-z0-9-]{64,}$' long
 check "refused: timeoutSeconds 31" refuses "timeoutSeconds" --set webhook.timeoutSeconds=31
