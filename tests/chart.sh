@@ -34,6 +34,9 @@ refuses() { # text, then values that must be refused with it
   if said="$(render "$@" 2>&1)"; then echo "accepted: $*"; return 1; fi
   grep -qF -- "$text" <<<"$said" || { echo "$said"; return 1; }
 }
+line() { one deployment.yaml "${@:2}" | grep -F -- "$1"; } # text of the line, then values
+differs() { local plain; plain="$(line "$1")" && [ "$plain" != "$(line "$1" --set "$2")" ]; }
+same() { local plain; plain="$(line "$1")" && [ "$plain" = "$(line "$1" --set "$2")" ]; }
 long() { "$helm" template "$(printf 'a%.0s' {1..53})" "$chart" --namespace gate --show-only templates/services.yaml; }
 rules() { one webhook.yaml | grep -A5 'rules:'; }
 rights() { one rbac.yaml | sed -n '/^rules:/,/^---/p'; }
@@ -63,6 +66,9 @@ check "the configuration is handed on" says "threshold: 7" one configmap.yaml --
 check "a digest wins" says "image: r/l@sha256:$(printf '%064d' 1)" one deployment.yaml --set "image.repository=r/l,image.tag=x,image.digest=sha256:$(printf '%064d' 1)"
 check "a pod that goes listens on" says "sleep: {seconds: 12}" one deployment.yaml
 check "and has the time to finish" says "terminationGracePeriodSeconds: 45" one deployment.yaml
+check "new limits are a new process" differs 'ai/limits:' config.limits.connections=7
+check "a new threshold is not" same 'ai/limits:' config.checks.exhaustedRetries.max=7
+check "an annotation of ours is not overwritten" silent 'mine' one deployment.yaml --set-string 'podAnnotations.lockkeeper\.kubernaut\.ai/pair=mine'
 check "no budget for one pod" silent 'PodDisruptionBudget' render --set replicas=1
 check "a long release name fits" silent '[a-z0-9-]{64,}$' long
 check "refused: timeoutSeconds 31" refuses "timeoutSeconds" --set webhook.timeoutSeconds=31

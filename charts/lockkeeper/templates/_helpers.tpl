@@ -63,6 +63,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{- /* The configuration is read anew when it changes; what is not needs a new process. */ -}}
+{{- define "lockkeeper.fixedAtStart" -}}
+{{- $leaf := "" -}}
+{{- if .Values.tls.existingSecret -}}
+  {{- $stored := lookup "v1" "Secret" .Release.Namespace .Values.tls.existingSecret -}}
+  {{- $leaf = dig "data" "tls.crt" "" ($stored | default dict) -}}
+{{- else -}}
+  {{- include "lockkeeper.pair" . -}}
+  {{- $leaf = .Values._pair.cert -}}
+{{- end -}}
+lockkeeper.kubernaut.ai/pair: {{ printf "%s %s" (include "lockkeeper.caBundle" .) $leaf | sha256sum }}
+lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson | sha256sum }}
+{{- end -}}
+
 {{- define "lockkeeper.caBundle" -}}
 {{- if not .Values.tls.existingSecret -}}
   {{- include "lockkeeper.pair" . -}}
