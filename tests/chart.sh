@@ -41,6 +41,8 @@ long() { "$helm" template "$(printf 'a%.0s' {1..53})" "$chart" --namespace gate 
 rules() { one webhook.yaml | grep -A5 'rules:'; }
 rights() { one rbac.yaml | sed -n '/^rules:/,/^---/p'; }
 
+own=(--set tls.existingSecret=mine --set-string "tls.caBundle=-----BEGIN CERTIFICATE-----")
+
 check "lint" "$helm" lint --strict "$chart"
 check "one resource is registered" says "resources: [workflowexecutions]" rules
 check "one version is registered" says "apiVersions: [v1alpha1]" rules
@@ -56,8 +58,8 @@ check "a url is called" says "url: https://127.0.0.1:9443/validate/workflowexecu
 check "the pair is for the url's host" says "release-lockkeeper,127.0.0.1" one secret.yaml --set webhook.url=https://127.0.0.1:9443
 check "the pair is for an IPv6 host" says "release-lockkeeper,::1" one secret.yaml --set 'webhook.url=https://[::1]:9443'
 check "the CA's key is not stored" silent 'ca\.key' one secret.yaml
-check "a Secret of one's own: none is rendered" silent 'kind: Secret' render --set tls.existingSecret=mine --set tls.caBundle=PEM
-check "a Secret of one's own is mounted" says "secretName: mine" one deployment.yaml --set tls.existingSecret=mine --set tls.caBundle=PEM
+check "a Secret of one's own: none is rendered" silent 'kind: Secret' render "${own[@]}"
+check "a Secret of one's own is mounted" says "secretName: mine" one deployment.yaml "${own[@]}"
 check "a Secret of one's own needs its CA" refuses "tls.caBundle is needed" --set tls.existingSecret=mine
 check "CRDs are installed and kept" says "helm.sh/resource-policy: keep" one crds.yaml
 check "two CRDs" test "$(one crds.yaml | grep -c '^kind: CustomResourceDefinition')" = 2
@@ -76,6 +78,10 @@ check "refused: an unknown key" refuses "'profile' not allowed" --set profile=ga
 check "refused: an unknown setting" refuses "'override' not allowed" --set config.override.enabled=true
 check "refused: a failurePolicy" refuses "failurePolicy" --set webhook.failurePolicy=Maybe
 check "refused: a duration" refuses "does not match pattern" --set config.staleness.max=soon
+check "refused: a CA that is none" refuses "tls.caBundle: expected certificates in PEM" --set tls.existingSecret=mine --set tls.caBundle=LS0tLS1CRUdJTg==
+check "refused: a CA with its key" refuses "and no key" "${own[@]}" --set-string "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----"
+check "refused: a CA for nothing" refuses "goes with tls.existingSecret" --set tls.caBundle=PEM
+check "refused: the chart's own Secret as one's own" refuses "Helm would delete it" "${own[@]}" --set tls.existingSecret=release-lockkeeper-tls
 check "refused: plain http" refuses "url" --set webhook.url=http://127.0.0.1
 
 echo "$passed passed, $failed failed"

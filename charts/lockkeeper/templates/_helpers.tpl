@@ -27,8 +27,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{- define "lockkeeper.ownSecret" -}}
+{{- include "lockkeeper.fullname" . -}}-tls
+{{- end -}}
+
 {{- define "lockkeeper.tlsSecret" -}}
-{{- .Values.tls.existingSecret | default (printf "%s-tls" (include "lockkeeper.fullname" .)) -}}
+{{- .Values.tls.existingSecret | default (include "lockkeeper.ownSecret" .) -}}
 {{- end -}}
 
 {{- /* The host of webhook.url: [::1]:9443, 127.0.0.1:9443 and name:9443 alike. */ -}}
@@ -43,14 +47,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- join "," $hosts -}}
 {{- end -}}
 
-{{- /* The pair, once for each rendering: the stored one where it is for these hosts, else a new one. The CA's key is never stored. */ -}}
+{{- /* The pair, once for each rendering: the stored one where it is for all these hosts (it may be for more), else a new one. The CA's key is never stored. */ -}}
 {{- define "lockkeeper.pair" -}}
 {{- if not (hasKey .Values "_pair") -}}
   {{- $hosts := include "lockkeeper.hosts" . -}}
   {{- $stored := lookup "v1" "Secret" .Release.Namespace (include "lockkeeper.tlsSecret" .) -}}
   {{- $for := dig "metadata" "annotations" "lockkeeper.kubernaut.ai/hosts" "" ($stored | default dict) -}}
-  {{- if and $stored (eq $for $hosts) (hasKey ($stored.data | default dict) "ca.crt") -}}
-    {{- $_ := set .Values "_pair" (dict "ca" (index $stored.data "ca.crt") "cert" (index $stored.data "tls.crt") "key" (index $stored.data "tls.key")) -}}
+  {{- $data := dig "data" dict ($stored | default dict) -}}
+  {{- $keep := and (index $data "ca.crt") (index $data "tls.crt") (index $data "tls.key") -}}
+  {{- range splitList "," $hosts -}}
+    {{- if not (has . (splitList "," $for)) -}}{{- $keep = false -}}{{- end -}}
+  {{- end -}}
+  {{- if $keep -}}
+    {{- $_ := set .Values "_pair" (dict "hosts" $for "ca" (index $data "ca.crt") "cert" (index $data "tls.crt") "key" (index $data "tls.key")) -}}
   {{- else -}}
     {{- $names := list -}}{{- $ips := list -}}
     {{- range splitList "," $hosts -}}
@@ -58,7 +67,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
     {{- end -}}
     {{- $ca := genCA "lockkeeper-ca" 3650 -}}
     {{- $cert := genSignedCert "lockkeeper" $ips $names 3650 $ca -}}
-    {{- $_ := set .Values "_pair" (dict "ca" ($ca.Cert | b64enc) "cert" ($cert.Cert | b64enc) "key" ($cert.Key | b64enc)) -}}
+    {{- $_ := set .Values "_pair" (dict "hosts" $hosts "ca" ($ca.Cert | b64enc) "cert" ($cert.Cert | b64enc) "key" ($cert.Key | b64enc)) -}}
   {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -82,10 +91,20 @@ lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson
   {{- include "lockkeeper.pair" . -}}
   {{- .Values._pair.ca -}}
 {{- else if .Values.tls.caBundle -}}
-  {{- .Values.tls.caBundle | b64enc -}}
+  {{- include "lockkeeper.certificates" (list "tls.caBundle" .Values.tls.caBundle) -}}
 {{- else -}}
   {{- $stored := lookup "v1" "Secret" .Release.Namespace .Values.tls.existingSecret -}}
-  {{- $ca := index (dig "data" dict ($stored | default dict)) "ca.crt" -}}
-  {{- required (printf "tls.caBundle is needed: the Secret %s/%s has no ca.crt that Helm can read" .Release.Namespace .Values.tls.existingSecret) $ca -}}
+  {{- $ca := index (dig "data" dict ($stored | default dict)) "ca.crt" | default "" | b64dec -}}
+  {{- $where := printf "the Secret %s/%s" .Release.Namespace .Values.tls.existingSecret -}}
+  {{- include "lockkeeper.certificates" (list (printf "ca.crt of %s" $where) (required (printf "tls.caBundle is needed: %s has no ca.crt that Helm can read" $where) $ca)) -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* The API server takes anything as a caBundle and then fails at each call. In: where it comes from, PEM. Out: base64. */ -}}
+{{- define "lockkeeper.certificates" -}}
+{{- $pem := index . 1 -}}
+{{- if or (not (contains "-----BEGIN CERTIFICATE-----" $pem)) (contains "PRIVATE KEY" $pem) -}}
+  {{- fail (printf "%s: expected certificates in PEM (-----BEGIN CERTIFICATE-----) and no key" (index . 0)) -}}
+{{- end -}}
+{{- $pem | b64enc -}}
 {{- end -}}
