@@ -81,7 +81,16 @@ check "refused: a duration" refuses "does not match pattern" --set config.stalen
 check "refused: a CA that is none" refuses "tls.caBundle: expected certificates in PEM" --set tls.existingSecret=mine --set tls.caBundle=LS0tLS1CRUdJTg==
 check "refused: a CA with its key" refuses "and no key" "${own[@]}" --set-string "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----"
 check "refused: a CA for nothing" refuses "goes with tls.existingSecret" --set tls.caBundle=PEM
-check "refused: the chart's own Secret as one's own" refuses "Helm would delete it" "${own[@]}" --set tls.existingSecret=release-lockkeeper-tls
+check "refused: the chart's own Secret as one's own" refuses "Helm would delete it" --set tls.existingSecret=release-lockkeeper-tls
+check "refused: a duration out of order" refuses "does not match pattern" --set config.staleness.max=30m1h
+check "taken: durations of Go" says "max: 1h30m" one configmap.yaml --set config.staleness.max=1h30m,config.checks.recentlyRemediated.cooldown=1.5h
+check "refused: nobody to answer" refuses "replicas: 0" --set replicas=0
+check "taken: nobody but the url's server" says "replicas: 0" one deployment.yaml --set replicas=0,webhook.url=https://gate.example
+check "refused: a resource key" refuses "'limit' not allowed" --set resources.limit.cpu=1
+check "refused: a pull secret's key" refuses "imagePullSecrets" --set 'imagePullSecrets[0].nme=x'
+check "refused: no IP address" refuses "neither a name nor an IP" --set webhook.url=https://300.1.2.3
+check "refused: a url with a path" refuses "url" --set webhook.url=https://127.0.0.1/x
+check "refused: a threshold too large" refuses "threshold" --set config.checks.consecutiveFailures.threshold=4294967296
 check "refused: plain http" refuses "url" --set webhook.url=http://127.0.0.1
 
 echo "$passed passed, $failed failed"

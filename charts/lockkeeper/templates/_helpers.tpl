@@ -32,12 +32,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
 {{- define "lockkeeper.tlsSecret" -}}
+{{- if eq .Values.tls.existingSecret (include "lockkeeper.ownSecret" .) -}}
+  {{- fail (printf "tls.existingSecret: %s is the Secret this release makes; Helm would delete it as no longer its own. Copy it under another name first." .Values.tls.existingSecret) -}}
+{{- end -}}
 {{- .Values.tls.existingSecret | default (include "lockkeeper.ownSecret" .) -}}
 {{- end -}}
 
 {{- /* The host of webhook.url: [::1]:9443, 127.0.0.1:9443 and name:9443 alike. */ -}}
 {{- define "lockkeeper.urlHost" -}}
-{{- regexReplaceAll "(:[0-9]+)$" (trimPrefix "https://" .Values.webhook.url) "" | trimAll "[]" -}}
+{{- $host := regexReplaceAll "(:[0-9]+)$" (trimPrefix "https://" .Values.webhook.url) "" | trimAll "[]" -}}
+{{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" -}}
+{{- if and (regexMatch "^[0-9.]+$" $host) (not (regexMatch (printf "^(%s\\.){3}%s$" $octet $octet) $host)) -}}
+  {{- fail (printf "webhook.url: %s is neither a name nor an IP address" $host) -}}
+{{- end -}}
+{{- $host -}}
 {{- end -}}
 
 {{- define "lockkeeper.hosts" -}}
@@ -76,7 +84,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "lockkeeper.fixedAtStart" -}}
 {{- $leaf := "" -}}
 {{- if .Values.tls.existingSecret -}}
-  {{- $stored := lookup "v1" "Secret" .Release.Namespace .Values.tls.existingSecret -}}
+  {{- $stored := lookup "v1" "Secret" .Release.Namespace (include "lockkeeper.tlsSecret" .) -}}
   {{- $leaf = dig "data" "tls.crt" "" ($stored | default dict) -}}
 {{- else -}}
   {{- include "lockkeeper.pair" . -}}
@@ -93,7 +101,7 @@ lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson
 {{- else if .Values.tls.caBundle -}}
   {{- include "lockkeeper.certificates" (list "tls.caBundle" .Values.tls.caBundle) -}}
 {{- else -}}
-  {{- $stored := lookup "v1" "Secret" .Release.Namespace .Values.tls.existingSecret -}}
+  {{- $stored := lookup "v1" "Secret" .Release.Namespace (include "lockkeeper.tlsSecret" .) -}}
   {{- $ca := index (dig "data" dict ($stored | default dict)) "ca.crt" | default "" | b64dec -}}
   {{- $where := printf "the Secret %s/%s" .Release.Namespace .Values.tls.existingSecret -}}
   {{- include "lockkeeper.certificates" (list (printf "ca.crt of %s" $where) (required (printf "tls.caBundle is needed: %s has no ca.crt that Helm can read" $where) $ca)) -}}
