@@ -37,7 +37,9 @@ refuses() { # text, then values that must be refused with it
 line() { one deployment.yaml "${@:2}" | grep -F -- "$1"; } # text of the line, then values
 differs() { local plain; plain="$(line "$1")" && [ "$plain" != "$(line "$1" --set "$2")" ]; }
 same() { local plain; plain="$(line "$1")" && [ "$plain" = "$(line "$1" --set "$2")" ]; }
-long() { "$helm" template "$(printf 'a%.0s' {1..53})" "$chart" --namespace gate --show-only templates/services.yaml; }
+named() { "$helm" template "$1" "$chart" --namespace gate --show-only "templates/$2"; } # release, file
+a53="$(printf 'a%.0s' {1..53})"
+a50="${a53:0:50}"
 rules() { one webhook.yaml | grep -A5 'rules:'; }
 rights() { one rbac.yaml | sed -n '/^rules:/,/^---/p'; }
 
@@ -72,7 +74,12 @@ check "new limits are a new process" differs 'ai/limits:' config.limits.connecti
 check "a new threshold is not" same 'ai/limits:' config.checks.exhaustedRetries.max=7
 check "an annotation of ours is not overwritten" silent 'mine' one deployment.yaml --set-string 'podAnnotations.lockkeeper\.kubernaut\.ai/pair=mine'
 check "no budget for one pod" silent 'PodDisruptionBudget' render --set replicas=1
-check "a long release name fits" silent '[a-z0-9-]{64,}$' long
+check "a long release name fits" silent '[a-z0-9-]{64,}$' named "$a53" services.yaml
+check "a long release name: the pair is for the short Service" says "$a50.gate.svc," named "$a53" secret.yaml
+check "a long release name: the short Service is called" says "name: $a50" named "$a53" webhook.yaml
+check "a cut leaves no dash" says "name: ${a53:0:47}-metrics" named "${a53:0:47}---bbb" services.yaml
+check "dots in the release name" says "name: my-release-lockkeeper-metrics" named my.release services.yaml
+check "a digit first in the release name" says "name: lockkeeper-1st-metrics" named 1st services.yaml
 check "refused: timeoutSeconds 31" refuses "timeoutSeconds" --set webhook.timeoutSeconds=31
 check "refused: an unknown key" refuses "'profile' not allowed" --set profile=gate
 check "refused: an unknown setting" refuses "'override' not allowed" --set config.override.enabled=true

@@ -1,13 +1,16 @@
 {{- define "lockkeeper.fullname" -}}
-{{- $name := .Release.Name -}}
-{{- if not (contains .Chart.Name $name) -}}{{- $name = printf "%s-%s" $name .Chart.Name -}}{{- end -}}
+{{- /* The name of a Service begins with a letter and has no dots; that of a release may. */ -}}
+{{- $name := .Release.Name | replace "." "-" -}}
+{{- if regexMatch "^[0-9]" $name -}}{{- $name = printf "%s-%s" .Chart.Name $name -}}
+{{- else if not (contains .Chart.Name $name) -}}{{- $name = printf "%s-%s" $name .Chart.Name -}}
+{{- end -}}
 {{- /* Suffixes such as -metrics must still fit into 63. */ -}}
-{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- regexReplaceAll "-+$" (trunc 50 $name) "" -}}
 {{- end -}}
 
 {{- define "lockkeeper.selectorLabels" -}}
 app.kubernetes.io/name: lockkeeper
-app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{- define "lockkeeper.labels" -}}
