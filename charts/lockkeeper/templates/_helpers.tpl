@@ -93,7 +93,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   {{- include "lockkeeper.pair" . -}}
   {{- $leaf = .Values._pair.cert -}}
 {{- end -}}
-lockkeeper.kubernaut.ai/pair: {{ printf "%s %s" (include "lockkeeper.caBundle" .) $leaf | sha256sum }}
+lockkeeper.kubernaut.ai/pair: {{ $leaf | default (include "lockkeeper.caBundle" .) | sha256sum }}
 lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson | sha256sum }}
 {{- end -}}
 
