@@ -100,5 +100,14 @@ check "refused: a url with a path" refuses "url" --set webhook.url=https://127.0
 check "refused: a threshold too large" refuses "threshold" --set config.checks.consecutiveFailures.threshold=4294967296
 check "refused: plain http" refuses "url" --set webhook.url=http://127.0.0.1
 
+# Every value is in the table, and the table names no other.
+documented() { grep -oE '^\| `[^|]*' "$chart/README.md" | grep -oE '`[a-zA-Z.]+`' | tr -d '`' | sort; }
+offered() {
+  awk '/^[a-zA-Z]/ { if (section != "" && !inner) print section; section = $1; sub(":", "", section); inner = section == "resources" }
+       /^  [a-zA-Z]/ && section != "resources" { key = $1; sub(":", "", key); print section "." key; inner = 1 }
+       /^resources:/ { print "resources" } END { if (!inner) print section }' "$chart/values.yaml" | sort
+}
+check "the README's table is complete" diff <(offered) <(documented)
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
