@@ -34,9 +34,16 @@ refuses() { # text, then values that must be refused with it
   if said="$(render "$@" 2>&1)"; then echo "accepted: $*"; return 1; fi
   grep -qF -- "$text" <<<"$said" || { echo "$said"; return 1; }
 }
-long() { "$helm" template "$(printf 'a%.0s' {1..53})" "$chart" --namespace gate --show-only templates/services.yaml; }
+line() { one deployment.yaml "${@:2}" | grep -F -- "$1"; } # text of the line, then values
+differs() { local plain; plain="$(line "$1")" && [ "$plain" != "$(line "$1" --set "$2")" ]; }
+same() { local plain; plain="$(line "$1")" && [ "$plain" = "$(line "$1" --set "$2")" ]; }
+named() { "$helm" template "$1" "$chart" --namespace gate --show-only "templates/$2"; } # release, file
+a53="$(printf 'a%.0s' {1..53})"
+a50="${a53:0:50}"
 rules() { one webhook.yaml | grep -A5 'rules:'; }
 rights() { one rbac.yaml | sed -n '/^rules:/,/^---/p'; }
+
+own=(--set tls.existingSecret=mine --set-string "tls.caBundle=-----BEGIN CERTIFICATE-----")
 
 check "lint" "$helm" lint --strict "$chart"
 check "one resource is registered" says "resources: [workflowexecutions]" rules
@@ -53,22 +60,54 @@ check "a url is called" says "url: https://127.0.0.1:9443/validate/workflowexecu
 check "the pair is for the url's host" says "release-lockkeeper,127.0.0.1" one secret.yaml --set webhook.url=https://127.0.0.1:9443
 check "the pair is for an IPv6 host" says "release-lockkeeper,::1" one secret.yaml --set 'webhook.url=https://[::1]:9443'
 check "the CA's key is not stored" silent 'ca\.key' one secret.yaml
-check "a Secret of one's own: none is rendered" silent 'kind: Secret' render --set tls.existingSecret=mine --set tls.caBundle=PEM
-check "a Secret of one's own is mounted" says "secretName: mine" one deployment.yaml --set tls.existingSecret=mine --set tls.caBundle=PEM
+check "a Secret of one's own: none is rendered" silent 'kind: Secret' render "${own[@]}"
+check "a Secret of one's own is mounted" says "secretName: mine" one deployment.yaml "${own[@]}"
 check "a Secret of one's own needs its CA" refuses "tls.caBundle is needed" --set tls.existingSecret=mine
 check "CRDs are installed and kept" says "helm.sh/resource-policy: keep" one crds.yaml
 check "two CRDs" test "$(one crds.yaml | grep -c '^kind: CustomResourceDefinition')" = 2
 check "CRDs are left alone" silent 'kind: CustomResourceDefinition' render --set crds.install=false
 check "the configuration is handed on" says "threshold: 7" one configmap.yaml --set config.checks.consecutiveFailures.threshold=7
 check "a digest wins" says "image: r/l@sha256:$(printf '%064d' 1)" one deployment.yaml --set "image.repository=r/l,image.tag=x,image.digest=sha256:$(printf '%064d' 1)"
+check "a pod that goes listens on" says "sleep: {seconds: 12}" one deployment.yaml
+check "and has the time to finish" says "terminationGracePeriodSeconds: 45" one deployment.yaml
+check "new limits are a new process" differs 'ai/limits:' config.limits.connections=7
+check "a new threshold is not" same 'ai/limits:' config.checks.exhaustedRetries.max=7
+check "an annotation of ours is not overwritten" silent 'mine' one deployment.yaml --set-string 'podAnnotations.lockkeeper\.kubernaut\.ai/pair=mine'
 check "no budget for one pod" silent 'PodDisruptionBudget' render --set replicas=1
-check "a long release name fits" silent '[a-z0-9-]{64,}$' long
+check "a long release name fits" silent '[a-z0-9-]{64,}$' named "$a53" services.yaml
+check "a long release name: the pair is for the short Service" says "$a50.gate.svc," named "$a53" secret.yaml
+check "a long release name: the short Service is called" says "name: $a50" named "$a53" webhook.yaml
+check "a cut leaves no dash" says "name: ${a53:0:47}-metrics" named "${a53:0:47}---bbb" services.yaml
+check "dots in the release name" says "name: my-release-lockkeeper-metrics" named my.release services.yaml
+check "a digit first in the release name" says "name: lockkeeper-1st-metrics" named 1st services.yaml
 check "refused: timeoutSeconds 31" refuses "timeoutSeconds" --set webhook.timeoutSeconds=31
 check "refused: an unknown key" refuses "'profile' not allowed" --set profile=gate
 check "refused: an unknown setting" refuses "'override' not allowed" --set config.override.enabled=true
 check "refused: a failurePolicy" refuses "failurePolicy" --set webhook.failurePolicy=Maybe
 check "refused: a duration" refuses "does not match pattern" --set config.staleness.max=soon
+check "refused: a CA that is none" refuses "tls.caBundle: expected certificates in PEM" --set tls.existingSecret=mine --set tls.caBundle=LS0tLS1CRUdJTg==
+check "refused: a CA with its key" refuses "and no key" "${own[@]}" --set-string "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----"
+check "refused: a CA for nothing" refuses "goes with tls.existingSecret" --set tls.caBundle=PEM
+check "refused: the chart's own Secret as one's own" refuses "Helm would delete it" --set tls.existingSecret=release-lockkeeper-tls
+check "refused: a duration out of order" refuses "does not match pattern" --set config.staleness.max=30m1h
+check "taken: durations of Go" says "max: 1h30m" one configmap.yaml --set config.staleness.max=1h30m,config.checks.recentlyRemediated.cooldown=1.5h
+check "refused: nobody to answer" refuses "replicas: 0" --set replicas=0
+check "taken: nobody but the url's server" says "replicas: 0" one deployment.yaml --set replicas=0,webhook.url=https://gate.example
+check "refused: a resource key" refuses "'limit' not allowed" --set resources.limit.cpu=1
+check "refused: a pull secret's key" refuses "imagePullSecrets" --set 'imagePullSecrets[0].nme=x'
+check "refused: no IP address" refuses "neither a name nor an IP" --set webhook.url=https://300.1.2.3
+check "refused: a url with a path" refuses "url" --set webhook.url=https://127.0.0.1/x
+check "refused: a threshold too large" refuses "threshold" --set config.checks.consecutiveFailures.threshold=4294967296
 check "refused: plain http" refuses "url" --set webhook.url=http://127.0.0.1
+
+# Every value is in the table, and the table names no other.
+documented() { grep -oE '^\| `[^|]*' "$chart/README.md" | grep -oE '`[a-zA-Z.]+`' | tr -d '`' | sort; }
+offered() {
+  awk '/^[a-zA-Z]/ { if (section != "" && !inner) print section; section = $1; sub(":", "", section); inner = section == "resources" }
+       /^  [a-zA-Z]/ && section != "resources" { key = $1; sub(":", "", key); print section "." key; inner = 1 }
+       /^resources:/ { print "resources" } END { if (!inner) print section }' "$chart/values.yaml" | sort
+}
+check "the README's table is complete" diff <(offered) <(documented)
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -1,13 +1,16 @@
 {{- define "lockkeeper.fullname" -}}
-{{- $name := .Release.Name -}}
-{{- if not (contains .Chart.Name $name) -}}{{- $name = printf "%s-%s" $name .Chart.Name -}}{{- end -}}
+{{- /* The name of a Service begins with a letter and has no dots; that of a release may. */ -}}
+{{- $name := .Release.Name | replace "." "-" -}}
+{{- if regexMatch "^[0-9]" $name -}}{{- $name = printf "%s-%s" .Chart.Name $name -}}
+{{- else if not (contains .Chart.Name $name) -}}{{- $name = printf "%s-%s" $name .Chart.Name -}}
+{{- end -}}
 {{- /* Suffixes such as -metrics must still fit into 63. */ -}}
-{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- regexReplaceAll "-+$" (trunc 50 $name) "" -}}
 {{- end -}}
 
 {{- define "lockkeeper.selectorLabels" -}}
 app.kubernetes.io/name: lockkeeper
-app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{- define "lockkeeper.labels" -}}
@@ -27,13 +30,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{- define "lockkeeper.ownSecret" -}}
+{{- include "lockkeeper.fullname" . -}}-tls
+{{- end -}}
+
 {{- define "lockkeeper.tlsSecret" -}}
-{{- .Values.tls.existingSecret | default (printf "%s-tls" (include "lockkeeper.fullname" .)) -}}
+{{- if eq .Values.tls.existingSecret (include "lockkeeper.ownSecret" .) -}}
+  {{- fail (printf "tls.existingSecret: %s is the Secret this release makes; Helm would delete it as no longer its own. Copy it under another name first." .Values.tls.existingSecret) -}}
+{{- end -}}
+{{- .Values.tls.existingSecret | default (include "lockkeeper.ownSecret" .) -}}
 {{- end -}}
 
 {{- /* The host of webhook.url: [::1]:9443, 127.0.0.1:9443 and name:9443 alike. */ -}}
 {{- define "lockkeeper.urlHost" -}}
-{{- regexReplaceAll "(:[0-9]+)$" (trimPrefix "https://" .Values.webhook.url) "" | trimAll "[]" -}}
+{{- $host := regexReplaceAll "(:[0-9]+)$" (trimPrefix "https://" .Values.webhook.url) "" | trimAll "[]" -}}
+{{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" -}}
+{{- if and (regexMatch "^[0-9.]+$" $host) (not (regexMatch (printf "^(%s\\.){3}%s$" $octet $octet) $host)) -}}
+  {{- fail (printf "webhook.url: %s is neither a name nor an IP address" $host) -}}
+{{- end -}}
+{{- $host -}}
 {{- end -}}
 
 {{- define "lockkeeper.hosts" -}}
@@ -43,14 +58,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- join "," $hosts -}}
 {{- end -}}
 
-{{- /* The pair, once for each rendering: the stored one where it is for these hosts, else a new one. The CA's key is never stored. */ -}}
+{{- /* The pair, once for each rendering: the stored one where it is for all these hosts (it may be for more), else a new one. The CA's key is never stored. */ -}}
 {{- define "lockkeeper.pair" -}}
 {{- if not (hasKey .Values "_pair") -}}
   {{- $hosts := include "lockkeeper.hosts" . -}}
   {{- $stored := lookup "v1" "Secret" .Release.Namespace (include "lockkeeper.tlsSecret" .) -}}
   {{- $for := dig "metadata" "annotations" "lockkeeper.kubernaut.ai/hosts" "" ($stored | default dict) -}}
-  {{- if and $stored (eq $for $hosts) (hasKey ($stored.data | default dict) "ca.crt") -}}
-    {{- $_ := set .Values "_pair" (dict "ca" (index $stored.data "ca.crt") "cert" (index $stored.data "tls.crt") "key" (index $stored.data "tls.key")) -}}
+  {{- $data := dig "data" dict ($stored | default dict) -}}
+  {{- $keep := and (index $data "ca.crt") (index $data "tls.crt") (index $data "tls.key") -}}
+  {{- range splitList "," $hosts -}}
+    {{- if not (has . (splitList "," $for)) -}}{{- $keep = false -}}{{- end -}}
+  {{- end -}}
+  {{- if $keep -}}
+    {{- $_ := set .Values "_pair" (dict "hosts" $for "ca" (index $data "ca.crt") "cert" (index $data "tls.crt") "key" (index $data "tls.key")) -}}
   {{- else -}}
     {{- $names := list -}}{{- $ips := list -}}
     {{- range splitList "," $hosts -}}
@@ -58,9 +78,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
     {{- end -}}
     {{- $ca := genCA "lockkeeper-ca" 3650 -}}
     {{- $cert := genSignedCert "lockkeeper" $ips $names 3650 $ca -}}
-    {{- $_ := set .Values "_pair" (dict "ca" ($ca.Cert | b64enc) "cert" ($cert.Cert | b64enc) "key" ($cert.Key | b64enc)) -}}
+    {{- $_ := set .Values "_pair" (dict "hosts" $hosts "ca" ($ca.Cert | b64enc) "cert" ($cert.Cert | b64enc) "key" ($cert.Key | b64enc)) -}}
   {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* The configuration is read anew when it changes; what is not needs a new process. */ -}}
+{{- define "lockkeeper.fixedAtStart" -}}
+{{- $leaf := "" -}}
+{{- if .Values.tls.existingSecret -}}
+  {{- $stored := lookup "v1" "Secret" .Release.Namespace (include "lockkeeper.tlsSecret" .) -}}
+  {{- $leaf = dig "data" "tls.crt" "" ($stored | default dict) -}}
+{{- else -}}
+  {{- include "lockkeeper.pair" . -}}
+  {{- $leaf = .Values._pair.cert -}}
+{{- end -}}
+lockkeeper.kubernaut.ai/pair: {{ $leaf | default (include "lockkeeper.caBundle" .) | sha256sum }}
+lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson | sha256sum }}
 {{- end -}}
 
 {{- define "lockkeeper.caBundle" -}}
@@ -68,10 +102,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   {{- include "lockkeeper.pair" . -}}
   {{- .Values._pair.ca -}}
 {{- else if .Values.tls.caBundle -}}
-  {{- .Values.tls.caBundle | b64enc -}}
+  {{- include "lockkeeper.certificates" (list "tls.caBundle" .Values.tls.caBundle) -}}
 {{- else -}}
-  {{- $stored := lookup "v1" "Secret" .Release.Namespace .Values.tls.existingSecret -}}
-  {{- $ca := index (dig "data" dict ($stored | default dict)) "ca.crt" -}}
-  {{- required (printf "tls.caBundle is needed: the Secret %s/%s has no ca.crt that Helm can read" .Release.Namespace .Values.tls.existingSecret) $ca -}}
+  {{- $stored := lookup "v1" "Secret" .Release.Namespace (include "lockkeeper.tlsSecret" .) -}}
+  {{- $ca := index (dig "data" dict ($stored | default dict)) "ca.crt" | default "" | b64dec -}}
+  {{- $where := printf "the Secret %s/%s" .Release.Namespace .Values.tls.existingSecret -}}
+  {{- include "lockkeeper.certificates" (list (printf "ca.crt of %s" $where) (required (printf "tls.caBundle is needed: %s has no ca.crt that Helm can read" $where) $ca)) -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* The API server takes anything as a caBundle and then fails at each call. In: where it comes from, PEM. Out: base64. */ -}}
+{{- define "lockkeeper.certificates" -}}
+{{- $pem := index . 1 -}}
+{{- if or (not (contains "-----BEGIN CERTIFICATE-----" $pem)) (contains "PRIVATE KEY" $pem) -}}
+  {{- fail (printf "%s: expected certificates in PEM (-----BEGIN CERTIFICATE-----) and no key" (index . 0)) -}}
+{{- end -}}
+{{- $pem | b64enc -}}
 {{- end -}}
