@@ -61,6 +61,16 @@ $(CACHE)/tools/bin/cargo-deny:
 generated: ## Write the generated files: the chart's CRDs
 	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds
 
+.PHONY: coverage
+coverage: $(CACHE)/tools/bin/cargo-llvm-cov ## Line coverage of the library by its own tests (needs llvm-cov and llvm-profdata, such as Debian's llvm-19)
+	@LLVM_COV=$${LLVM_COV:-$$(command -v llvm-cov-19 || command -v llvm-cov)} \
+	LLVM_PROFDATA=$${LLVM_PROFDATA:-$$(command -v llvm-profdata-19 || command -v llvm-profdata)} \
+	PATH="$(CACHE)/tools/bin:$$PATH" $(CARGO) llvm-cov --locked --lib --summary-only
+
+$(CACHE)/tools/bin/cargo-llvm-cov:
+	$(call say,building cargo-llvm-cov once into $(CACHE)/tools)
+	@$(CARGO) install --quiet --locked cargo-llvm-cov@0.9.1 --root $(CACHE)/tools
+
 .PHONY: bench
 bench: ## Benchmarks; figures and their meaning in docs/performance.md
 	$(CARGO) bench --locked
