@@ -8,7 +8,7 @@ COPY benches benches
 RUN cargo build --release --locked --bin lockkeeper
 
 # libc, libm and libgcc_s are all that the binary links.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM debian:bookworm-slim
 COPY --from=build /src/target/release/lockkeeper /usr/local/bin/lockkeeper
 USER 65532:65532
 EXPOSE 9443 8080
