@@ -98,6 +98,7 @@ check "refused: a pull secret's key" refuses "imagePullSecrets" --set 'imagePull
 check "refused: no IP address" refuses "neither a name nor an IP" --set webhook.url=https://300.1.2.3
 check "refused: a url with a path" refuses "url" --set webhook.url=https://127.0.0.1/x
 check "refused: a threshold too large" refuses "threshold" --set config.checks.consecutiveFailures.threshold=4294967296
+check "refused: rights for the default account" refuses "serviceAccount.name is needed" --set serviceAccount.create=false
 check "refused: plain http" refuses "url" --set webhook.url=http://127.0.0.1
 
 # Every value is in the table, and the table names no other.

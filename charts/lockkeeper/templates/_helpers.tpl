@@ -21,7 +21,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
 {{- define "lockkeeper.serviceAccount" -}}
-{{- .Values.serviceAccount.name | default (ternary (include "lockkeeper.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+  {{- fail "serviceAccount.name is needed where serviceAccount.create is false: the rights must not go to every pod's default account" -}}
+{{- end -}}
+{{- .Values.serviceAccount.name | default (include "lockkeeper.fullname" .) -}}
 {{- end -}}
 
 {{- define "lockkeeper.image" -}}
