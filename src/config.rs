@@ -56,6 +56,15 @@ const PREFIX: &str = "LOCKKEEPER__";
 /// Below this a watch could not prove itself alive in time.
 const SHORTEST_STALENESS: GoDuration = GoDuration::seconds(3);
 
+/// The variables of the process that are ours. Others are nobody's business, whatever bytes they hold.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    let ours = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let name = name.to_str().filter(|name| name.starts_with(PREFIX))?.to_owned();
+        Some((name, value.to_string_lossy().into_owned()))
+    };
+    std::env::vars_os().filter_map(ours)
+}
+
 impl Settings {
     /// Reads the file, if one is named, and lays the environment over it.
     ///
@@ -130,10 +139,26 @@ fn yaml_1_2() -> serde_saphyr::Options {
 }
 
 fn decode(origin: &str, tree: &Value) -> Result<Settings, ConfigError> {
+    if let Some(key) = list_in(tree) {
+        let problem = "expected a mapping or a value, found a list".to_owned();
+        return Err(ConfigError::Key { origin: origin.to_owned(), key, problem });
+    }
     serde_path_to_error::deserialize(tree.clone()).map_err(|error| {
         let key = error.path().to_string();
         ConfigError::Key { origin: origin.to_owned(), key, problem: error.into_inner().to_string() }
     })
+}
+
+/// The key of the first list: no key takes one, and a decoder would read it as the members of a mapping in their order.
+fn list_in(tree: &Value) -> Option<String> {
+    match tree {
+        Value::Array(_) => Some(".".to_owned()),
+        Value::Object(members) => members.iter().find_map(|(key, value)| {
+            let below = list_in(value)?;
+            Some(if below == "." { key.clone() } else { format!("{key}.{below}") })
+        }),
+        _ => None,
+    }
 }
 
 /// Sets one key from a variable: `LOCKKEEPER__STALENESS__MAX=60s` is `staleness.max: 60s`.
@@ -230,6 +255,9 @@ mod tests {
             ),
             ("limits: {admissionBodyBytes: 12}", "FILE: limits.admissionBodyBytes: expected at least 1024"),
             ("limits: {connections: 0}", "FILE: limits.connections: expected at least 1"),
+            ("[]", "FILE: .: expected a mapping or a value, found a list"),
+            ("checks: [{mode: off}]", "FILE: checks: expected a mapping or a value, found a list"),
+            ("checks: {parentState: [off]}", "FILE: checks.parentState: expected a mapping or a value, found a list"),
             ("a: [", "FILE: not YAML: line "),
         ];
         for (yaml, expected) in rows {

@@ -80,10 +80,12 @@ pub fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
+            let entry = entry?;
+            let path = entry.path();
+            // Links to folders are not followed: they make loops. A pipe or a device would be waited on for ever.
+            if entry.file_type()?.is_dir() {
                 folders.push(path);
-            } else if is_manifest(&path) {
+            } else if is_manifest(&path) && std::fs::metadata(&path).map_or(true, |metadata| metadata.is_file()) {
                 files.push(path);
             }
         }

@@ -98,7 +98,11 @@ fn sources(source: Source, index: &Arc<Index>, pace: &Pace) -> anyhow::Result<fu
     match source {
         Source::Folder(path) => {
             let folder = Folder::open(&path, index)?;
-            Ok(Box::pin(folder.follow(index.clone())))
+            // A task of its own: a disk that hangs must hold up neither probes nor signals.
+            let following = tokio::spawn(folder.follow(index.clone()));
+            Ok(Box::pin(async move {
+                let _ = following.await;
+            }))
         }
         Source::Cluster(client) => {
             let requests = tokio::spawn(follow::<RemediationRequest>(*client.clone(), index.clone(), pace.clone()));
@@ -148,7 +152,7 @@ impl Reload {
             return None;
         }
         self.text = text;
-        match Settings::load(Some(file), std::env::vars()) {
+        match Settings::load(Some(file), crate::config::environment()) {
             Ok(settings) => {
                 tracing::info!(file = %file.display(), "configuration read anew; limits stay until a restart");
                 Some(settings)

@@ -67,7 +67,7 @@ const DEV_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 impl Serve {
     pub fn run(self) -> anyhow::Result<Ended> {
         telemetry::init_log(self.log_format);
-        let settings = Settings::load(self.config.as_deref(), std::env::vars())?;
+        let settings = Settings::load(self.config.as_deref(), crate::config::environment())?;
         let pair = self.pair()?;
         super::runtime()?.block_on(async {
             let source = match self.state {

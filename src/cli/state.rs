@@ -33,7 +33,7 @@ pub(super) struct Asking {
 
 impl Asking {
     pub fn policy(&self) -> anyhow::Result<Policy> {
-        Ok(Settings::load(self.config.as_deref(), std::env::vars())?.policy())
+        Ok(Settings::load(self.config.as_deref(), crate::config::environment())?.policy())
     }
 
     pub fn now(&self) -> Timestamp {
