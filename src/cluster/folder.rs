@@ -1,6 +1,6 @@
 //! A folder of manifests as a source: scanned, compared, scanned again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::jiff::Timestamp;
 
 use super::index::{Index, Seen, Tracked};
+use super::inputs::Input;
 use crate::api::facts::{ObjectKey, RemediationRequest, WorkflowExecution};
 use crate::manifest::{self, Document, ManifestError};
 
@@ -25,9 +26,12 @@ pub enum FolderError {
 /// A folder and what was read of its files last.
 pub struct Folder {
     path: PathBuf,
-    files: HashMap<PathBuf, File>,
-    /// Files that could not be read at the last scan, so that each is said once.
-    broken: HashSet<PathBuf>,
+    files: BTreeMap<PathBuf, File>,
+    /// The listing that was taken in, and the one that the last scan saw.
+    taken: Listing,
+    seen: Listing,
+    /// Files that cannot be read and never said anything: what they hold is unknown, so the state grows old.
+    blind: BTreeSet<PathBuf>,
 }
 
 struct File {
@@ -37,6 +41,7 @@ struct File {
 
 /// Changes when a file is written.
 type Stamp = Option<(SystemTime, u64)>;
+type Listing = BTreeMap<PathBuf, Stamp>;
 
 impl Folder {
     /// Reads the folder for the first time.
@@ -44,29 +49,26 @@ impl Folder {
     /// # Errors
     /// Where the folder or a file in it cannot be read: at the start that is the caller's to mend.
     pub fn open(path: &Path, index: &Index) -> Result<Self, FolderError> {
-        let mut folder = Self { path: path.to_owned(), files: HashMap::new(), broken: HashSet::new() };
-        let changed = folder.scan(|_, error| Err(error.into()))?;
-        debug_assert!(changed || folder.files.is_empty());
+        let taken = list(path)?;
+        let mut files = BTreeMap::new();
+        for (path, stamp) in &taken {
+            let documents = manifest::read(path)?.into();
+            files.insert(path.clone(), File { stamp: *stamp, documents });
+        }
+        let folder = Self { path: path.to_owned(), files, seen: taken.clone(), taken, blind: BTreeSet::new() };
         folder.fill(index);
         Ok(folder)
     }
 
-    /// Follows the folder until the future is dropped. A file that breaks keeps what it said last.
+    /// Follows the folder until the future is dropped.
     pub async fn follow(mut self, index: Arc<Index>) {
         let mut ticks = tokio::time::interval(SCAN);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut lost = false;
         loop {
             ticks.tick().await;
-            match self.rescan() {
-                Ok(changed) => {
-                    lost = false;
-                    if changed {
-                        self.fill(&index);
-                    } else {
-                        super::Input::ALL.into_iter().for_each(|input| index.alive(input));
-                    }
-                }
+            match tokio::task::block_in_place(|| self.scan(&index)) {
+                Ok(()) => lost = false,
                 Err(error) => {
                     if !std::mem::replace(&mut lost, true) {
                         tracing::warn!(%error, "cannot scan the state folder; its last content stands and grows old");
@@ -76,55 +78,63 @@ impl Folder {
         }
     }
 
-    fn rescan(&mut self) -> Result<bool, FolderError> {
-        let mut broken = std::mem::take(&mut self.broken);
-        let mut now_broken = HashSet::new();
-        let changed = self.scan(|path, error| {
-            if !broken.remove(path) {
-                tracing::warn!(%error, "keeping what this file said last");
-            }
-            now_broken.insert(path.to_owned());
-            Ok(())
-        });
-        self.broken = now_broken;
-        changed
+    /// Takes a change in once two scans saw the same: what is being written, or moved, is not gone in between.
+    fn scan(&mut self, index: &Index) -> Result<(), FolderError> {
+        let listing = list(&self.path)?;
+        let settled = listing == self.seen;
+        self.seen = listing;
+        if settled && self.seen != self.taken {
+            self.take();
+            self.fill(index);
+        }
+        if settled && self.blind.is_empty() {
+            Input::ALL.into_iter().for_each(|input| index.alive(input));
+        }
+        Ok(())
     }
 
-    /// Reads what changed since the last scan; says whether anything did.
-    fn scan(
-        &mut self,
-        mut on_broken: impl FnMut(&Path, ManifestError) -> Result<(), FolderError>,
-    ) -> Result<bool, FolderError> {
-        let paths = manifest::files_below(&self.path)
-            .map_err(|error| FolderError::Folder { folder: self.path.clone(), error })?;
-        let present: HashSet<&PathBuf> = paths.iter().collect();
-        let before = self.files.len();
-        self.files.retain(|path, _| present.contains(path));
-        let mut changed = self.files.len() != before;
-        for path in &paths {
-            let stamp = stamp(path);
-            if self.files.get(path).is_some_and(|file| file.stamp == stamp && stamp.is_some()) {
+    /// Reads what changed. A file that breaks, or is emptied, keeps what it said last.
+    fn take(&mut self) {
+        self.taken = self.seen.clone();
+        self.files.retain(|path, _| self.taken.contains_key(path));
+        self.blind.clear();
+        for (path, stamp) in &self.taken {
+            let before = self.files.get_mut(path);
+            if before.as_ref().is_some_and(|file| file.stamp == *stamp && stamp.is_some()) {
                 continue;
             }
-            match manifest::read(path) {
-                Ok(documents) => {
-                    self.files.insert(path.clone(), File { stamp, documents: documents.into() });
-                    changed = true;
+            match (manifest::read(path), before) {
+                (Ok(documents), Some(file)) if documents.is_empty() && !file.documents.is_empty() => {
+                    file.stamp = *stamp;
+                    tracing::warn!(file = %path.display(), "empty now: keeping what this file said last; remove it to take its objects away");
                 }
-                Err(error) => on_broken(path, error)?,
+                (Ok(documents), _) => {
+                    self.files.insert(path.clone(), File { stamp: *stamp, documents: documents.into() });
+                }
+                (Err(error), Some(file)) => {
+                    file.stamp = *stamp;
+                    tracing::warn!(%error, "keeping what this file said last");
+                }
+                (Err(error), None) => {
+                    tracing::warn!(%error, "what this file holds is unknown: the state grows old until it is mended or removed");
+                    self.blind.insert(path.clone());
+                }
             }
         }
-        Ok(changed)
     }
 
     /// Makes the index say what the files say. Of two files that hold one object the later path counts.
     fn fill(&self, index: &Index) {
-        let mut files: Vec<_> = self.files.iter().collect();
-        files.sort_by_key(|(path, _)| *path);
-        let documents = || files.iter().flat_map(|(_, file)| file.documents.iter());
+        let documents = || self.files.values().flat_map(|file| file.documents.iter());
         fill_kind::<RemediationRequest>(index, documents().filter(|d| d.kind == "RemediationRequest"));
         fill_kind::<WorkflowExecution>(index, documents().filter(|d| d.kind == "WorkflowExecution"));
     }
+}
+
+fn list(folder: &Path) -> Result<Listing, FolderError> {
+    let paths =
+        manifest::files_below(folder).map_err(|error| FolderError::Folder { folder: folder.to_owned(), error })?;
+    Ok(paths.into_iter().map(|path| (path.clone(), stamp(&path))).collect())
 }
 
 fn fill_kind<'a, T: Tracked>(index: &Index, documents: impl Iterator<Item = &'a Document>) {
@@ -207,10 +217,10 @@ mod tests {
         let mut opened = Folder::open(folder.path(), &index).unwrap();
         assert_eq!(known(&index), [("a".to_owned(), false)]);
         std::fs::remove_file(folder.path().join("2.yaml")).unwrap();
-        assert!(opened.rescan().unwrap(), "a file that went is a change");
-        opened.fill(&index);
+        opened.scan(&index).unwrap();
+        assert_eq!(known(&index), [("a".to_owned(), false)], "one scan alone may have seen half of a move");
+        opened.scan(&index).unwrap();
         assert_eq!(known(&index), [("a".to_owned(), true)]);
-        assert!(!opened.rescan().unwrap());
     }
 
     #[test]
@@ -220,17 +230,37 @@ mod tests {
         std::fs::write(&file, execution("a", "")).unwrap();
         let index = Index::default();
         let mut opened = Folder::open(folder.path(), &index).unwrap();
-        std::fs::write(&file, "metadata: [").unwrap();
-        for _ in 0..2 {
-            assert!(!opened.rescan().unwrap());
-            assert!(opened.broken.contains(&file));
+        for broken in ["metadata: [", "", "# nothing\n"] {
+            std::fs::write(&file, broken).unwrap();
+            settle(&mut opened, &index);
+            assert_eq!(known(&index), [("a".to_owned(), true)], "{broken:?}");
         }
-        opened.fill(&index);
-        assert_eq!(known(&index), [("a".to_owned(), true)]);
         std::fs::write(&file, execution("b", "")).unwrap();
-        assert!(opened.rescan().unwrap() && opened.broken.is_empty());
-        opened.fill(&index);
+        settle(&mut opened, &index);
         assert_eq!(known(&index), [("b".to_owned(), true)]);
+    }
+
+    fn settle(folder: &mut Folder, index: &Index) {
+        folder.scan(index).unwrap();
+        folder.scan(index).unwrap();
+    }
+
+    /// Nobody knows what a hold in it would say.
+    #[test]
+    fn a_new_file_that_cannot_be_read_lets_the_state_grow_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::default();
+        let mut opened = Folder::open(folder.path(), &index).unwrap();
+        std::fs::write(folder.path().join("new.yaml"), "metadata: [").unwrap();
+        settle(&mut opened, &index);
+        let age = index.age().unwrap();
+        opened.scan(&index).unwrap();
+        assert!(index.age().unwrap() > age, "a scan that cannot read is no sign of life");
+        std::fs::remove_file(folder.path().join("new.yaml")).unwrap();
+        settle(&mut opened, &index);
+        let age = index.age().unwrap();
+        opened.scan(&index).unwrap();
+        assert!(index.age().unwrap() <= age + SCAN && opened.blind.is_empty());
     }
 
     #[test]
