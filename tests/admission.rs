@@ -267,6 +267,29 @@ async fn t_12_what_breaks_parsers_is_a_400_or_judged() {
 }
 
 #[tokio::test]
+async fn t_12_a_list_is_no_object() {
+    let house = house();
+    let envelope = json!(["admission.k8s.io/v1", "AdmissionReview", create("free")["request"]]);
+    assert_eq!(house.review(&envelope).await.code, 400);
+    let parent = json!(["payments", "free", null, null, null, null, null]);
+    let workflow =
+        json!(["restart", "r/restart:1", null, "1", null, null, null, null, null, null, null, null, null, null]);
+    let spec = json!([{"name": "free"}, workflow, "payments/Deployment/api", null, null, null, null, null, null]);
+    let object = json!(["kubernaut.ai/v1alpha1", "WorkflowExecution", {"name": "we"}, candidate("free")["spec"]]);
+    let with_spec = |member: &str, value: Value| {
+        let mut object = candidate("free");
+        object["spec"][member] = value;
+        object
+    };
+    let mut listed = candidate("free");
+    listed["spec"] = spec;
+    for object in [object, listed, with_spec("remediationRequestRef", parent), with_spec("workflowRef", workflow)] {
+        let answer = house.review(&review("CREATE", object.clone(), Value::Null)).await;
+        assert_eq!(answer.reason(), "Malformed", "{object}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn t_13_integers_beyond_a_float_are_told_apart() {
     let house = house();
     let object = |number: &str| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::facts::{ObjectKey, locate, plainly};
+use crate::api::facts::{Mapping, ObjectKey, locate, plainly};
 
 /// One AdmissionReview request.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ impl<'a> Review<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, ReviewError> {
         let text = std::str::from_utf8(body)
             .map_err(|error| ReviewError(format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
-        let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| {
-            let (path, error) = locate::<Wire<'_>>(text, error);
+        let Mapping(wire): Mapping<Wire<'a>> = serde_json::from_str(text).map_err(|error| {
+            let (path, error) = locate::<Mapping<Wire<'_>>>(text, error);
             ReviewError(format!("{path}: {}", plainly(&error)))
         })?;
         wire.into_review()
@@ -89,7 +89,7 @@ struct Wire<'a> {
     #[serde(borrow)]
     kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    request: Option<WireRequest<'a>>,
+    request: Option<Mapping<WireRequest<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -158,7 +158,7 @@ impl<'a> Wire<'a> {
             let found = crate::routing::one_line(&api_version, 80);
             return Err(ReviewError(format!("apiVersion is {found}, expected admission.k8s.io/v1 or v1beta1")));
         }
-        let request = self.request.ok_or_else(|| missing("request"))?;
+        let Mapping(request) = self.request.ok_or_else(|| missing("request"))?;
         let foreign = request.foreign();
         Ok(Review {
             api_version,

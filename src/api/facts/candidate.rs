@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
-use super::lenient::Named;
+use super::lenient::{Mapping, Named};
 use super::{ObjectKey, ParentRef, Target, locate, plainly, said};
 
 /// What a candidate asks, well formed.
@@ -65,8 +65,8 @@ impl Candidate {
 }
 
 fn decode(json: &str) -> Result<Object, NotACandidate> {
-    serde_json::from_str(json).map_err(|error| {
-        let (path, error) = locate::<Object>(json, error);
+    serde_json::from_str::<Mapping<Object>>(json).map(|object| object.0).map_err(|error| {
+        let (path, error) = locate::<Mapping<Object>>(json, error);
         let problem = plainly(&error);
         if error.classify() != Category::Data || problem.starts_with(TWICE) {
             return NotACandidate::Syntax(format!("{path}: {problem}"));
@@ -98,8 +98,8 @@ fn printable(text: &str, max: usize) -> String {
 struct Object {
     api_version: Option<Box<str>>,
     kind: Option<Box<str>>,
-    metadata: Option<Meta>,
-    spec: Option<Spec>,
+    metadata: Option<Mapping<Meta>>,
+    spec: Option<Mapping<Spec>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -112,8 +112,8 @@ struct Meta {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
-    remediation_request_ref: Option<Parent>,
-    workflow_ref: Option<Workflow>,
+    remediation_request_ref: Option<Mapping<Parent>>,
+    workflow_ref: Option<Mapping<Workflow>>,
     target_resource: Option<Box<str>>,
     #[serde(rename = "clusterID")]
     cluster_id: Option<Box<str>>,
@@ -125,7 +125,7 @@ struct Spec {
     #[serde(rename = "timesOutAt")]
     _times_out_at: Option<Box<str>>,
     #[serde(rename = "executionConfig")]
-    _execution_config: Option<ExecutionConfig>,
+    _execution_config: Option<Mapping<ExecutionConfig>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -167,7 +167,7 @@ struct Workflow {
     #[serde(rename = "serviceAccountName")]
     _service_account_name: Option<Box<str>>,
     #[serde(rename = "dependencies")]
-    _dependencies: Option<Dependencies>,
+    _dependencies: Option<Mapping<Dependencies>>,
     #[serde(rename = "declaredParameterNames")]
     _declared_parameter_names: Option<BTreeMap<String, Option<bool>>>,
     #[serde(rename = "engineConfig")]
@@ -238,11 +238,11 @@ impl<'de> Deserialize<'de> for Text {
 impl Object {
     fn understand(self, namespace: Option<&str>) -> Result<Candidate, Vec<Cause>> {
         let mut causes = self.wrong_kind();
-        let meta = self.metadata.unwrap_or_default();
-        let spec = self.spec.unwrap_or_default();
-        let workflow = spec.workflow_ref.unwrap_or_default();
+        let meta = self.metadata.unwrap_or_default().0;
+        let spec = self.spec.unwrap_or_default().0;
+        let workflow = spec.workflow_ref.unwrap_or_default().0;
         let namespace = said(meta.namespace).unwrap_or_else(|| namespace.unwrap_or_default().into());
-        let parent = parent(spec.remediation_request_ref.unwrap_or_default(), &namespace)
+        let parent = parent(spec.remediation_request_ref.unwrap_or_default().0, &namespace)
             .map_err(|cause| causes.push(cause))
             .ok();
         if said(workflow.execution_bundle).or(said(workflow.container_image)).is_none() {
