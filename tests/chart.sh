@@ -86,7 +86,7 @@ check "refused: an unknown setting" refuses "'override' not allowed" --set confi
 check "refused: a failurePolicy" refuses "failurePolicy" --set webhook.failurePolicy=Maybe
 check "refused: a duration" refuses "does not match pattern" --set config.staleness.max=soon
 check "refused: a CA that is none" refuses "tls.caBundle: expected certificates in PEM" --set tls.existingSecret=mine --set tls.caBundle=LS0tLS1CRUdJTg==
-check "refused: a CA with its key" refuses "and no key" "${own[@]}" --set-string "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----"
+check "refused: a CA with its key" refuses "and no key" "${own[@]}" --set-string "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE"" KEY-----"
 check "refused: a CA for nothing" refuses "goes with tls.existingSecret" --set tls.caBundle=PEM
 check "refused: the chart's own Secret as one's own" refuses "Helm would delete it" --set tls.existingSecret=release-lockkeeper-tls
 check "refused: a duration out of order" refuses "does not match pattern" --set config.staleness.max=30m1h
