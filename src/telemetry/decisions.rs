@@ -49,7 +49,7 @@ impl DecisionLog {
             decision = "deny",
             operation = decision.operation,
             object = object(decision),
-            user = crate::routing::one_line(decision.user, 200),
+            user = crate::line::one_line(decision.user, 200),
             reason = hold.reason.as_str(),
             mode = mode.as_str(),
             decision_id = decision.id,
@@ -75,7 +75,7 @@ impl DecisionLog {
             decision = "allow",
             operation = decision.operation,
             object = object(decision),
-            user = crate::routing::one_line(decision.user, 200),
+            user = crate::line::one_line(decision.user, 200),
             reason,
             mode = mode.as_str(),
             decision_id = decision.id,
@@ -146,7 +146,7 @@ fn object(decision: &Decision<'_>) -> String {
     decision
         .object
         .as_ref()
-        .map_or_else(|| "(no name yet)".to_owned(), |key| crate::routing::one_line(&key.to_string(), 320))
+        .map_or_else(|| "(no name yet)".to_owned(), |key| crate::line::one_line(&key.to_string(), 320))
 }
 
 fn millis(age: Duration) -> u64 {

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::review::Review;
 use crate::fault::Fault;
-use crate::routing::{Because, Hold, Reason, Verdict, one_line};
+use crate::line::one_line;
+use crate::routing::{Because, Hold, Reason, Verdict};
 
 /// The values of audit annotations are not bounded by the API server.
 const ANNOTATION_MAX_CHARS: usize = 256;

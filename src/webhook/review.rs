@@ -148,14 +148,11 @@ impl<'a> Wire<'a> {
         let missing = |what: &str| ReviewError(format!("{what} is missing"));
         if self.kind.as_deref() != Some("AdmissionReview") {
             let found = self.kind.as_deref().unwrap_or("none");
-            return Err(ReviewError(format!(
-                "kind is {}, expected AdmissionReview",
-                crate::routing::one_line(found, 80)
-            )));
+            return Err(ReviewError(format!("kind is {}, expected AdmissionReview", crate::line::one_line(found, 80))));
         }
         let api_version = self.api_version.ok_or_else(|| missing("apiVersion"))?;
         if !matches!(&*api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1") {
-            let found = crate::routing::one_line(&api_version, 80);
+            let found = crate::line::one_line(&api_version, 80);
             return Err(ReviewError(format!("apiVersion is {found}, expected admission.k8s.io/v1 or v1beta1")));
         }
         let Mapping(request) = self.request.ok_or_else(|| missing("request"))?;
@@ -184,7 +181,7 @@ impl WireRequest<'_> {
     /// What the request is about, unless that is the main resource of a WorkflowExecution. A review that does not say
     /// is taken for one that is ours.
     fn foreign(&self) -> Option<String> {
-        let part = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| crate::routing::one_line(text, 80));
+        let part = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| crate::line::one_line(text, 80));
         let group = self.resource.as_ref().and_then(|resource| part(&resource.group));
         let resource = self.resource.as_ref().and_then(|resource| part(&resource.resource));
         let sub_resource = part(&self.sub_resource).filter(|name| !name.is_empty());

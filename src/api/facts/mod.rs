@@ -12,7 +12,7 @@ mod target;
 
 pub use candidate::{Candidate, Cause, NotACandidate};
 pub use execution::{ExecutionPhase, Failure, WorkflowExecution};
-pub(crate) use lenient::Mapping;
+pub(crate) use lenient::{Mapping, Time};
 pub use request::{Block, RemediationRequest, RequestPhase};
 pub use target::{Target, TargetError, TargetId};
 
