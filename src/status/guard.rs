@@ -57,6 +57,12 @@ pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
     phase(write).or_else(|| failure(write)).or_else(|| clearance::refuse(write, rules)).or_else(|| deduplication(write))
 }
 
+/// The reason of the clearance that a write brings, for the audit log.
+#[must_use]
+pub fn clearing<'a>(write: &Write<'a>) -> Option<&'a str> {
+    clearance::asked_for(write).then(|| write.new.clearance_text("clearReason")).flatten()
+}
+
 fn phase(write: &Write<'_>) -> Option<Refusal> {
     let (old, new) = (&*write.old.phase, &*write.new.phase);
     let left = matches!(old, FAILED | COMPLETED) && old != new;

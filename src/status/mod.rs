@@ -17,7 +17,7 @@ mod tests;
 
 pub use amend::{Amendment, Change, Classified, amend};
 pub use details::Source;
-pub use guard::{Reason, Refusal, guard};
+pub use guard::{Reason, Refusal, clearing, guard};
 pub use rules::{Clearance, Mode, Rules};
 
 use crate::api::facts::{Record, Timestamp};

@@ -98,13 +98,16 @@ impl Answer {
         }
     }
 
-    /// The guard's: the write passes, or it does not.
-    pub fn guarded(review: &Review<'_>, refusal: Option<&Refusal>) -> Self {
+    /// The guard's: the write passes, with the reason of a clearance for the audit log, or it does not.
+    pub fn guarded(review: &Review<'_>, refusal: Option<&Refusal>, clearing: Option<&str>) -> Self {
         let mut annotations = BTreeMap::from([
             ("decision", if refusal.is_none() { "allow" } else { "deny" }.to_owned()),
             ("decision-id", decision_id(review)),
         ]);
-        let Some(refusal) = refusal else { return Self { annotations, ..Self::default() } };
+        let Some(refusal) = refusal else {
+            annotations.extend(clearing.map(|why| ("reason", one_line(why, ANNOTATION_MAX_CHARS))));
+            return Self { annotations, ..Self::default() };
+        };
         annotations.insert("reason", refusal.reason.as_str().to_owned());
         let message = one_line(&refusal.told, CAUSE_MAX_CHARS);
         let cause = StatusCause { reason: refusal.reason.as_str().to_owned(), message, field: refusal.field.clone() };

@@ -71,7 +71,7 @@ impl Webhook {
 pub(super) enum Judgement {
     Verdict { verdict: Verdict, age: Option<Duration>, warning: Option<String> },
     Amended(Amendment),
-    Guarded(Option<Refusal>),
+    Guarded { refusal: Option<Refusal>, clearing: Option<String> },
     Unreadable(ReadError),
     Unasked(Option<String>),
 }
@@ -143,8 +143,9 @@ impl Gate {
                 (Answer::verdict(review, verdict, *age, warning.clone()), Told::of(verdict), *age, None)
             }
             Judgement::Amended(amendment) => (Answer::amended(review, amendment), None, None, amendment.classified),
-            Judgement::Guarded(refusal) => {
-                (Answer::guarded(review, refusal.as_ref()), refusal.as_ref().map(Told::guarded), None, None)
+            Judgement::Guarded { refusal, clearing } => {
+                let answer = Answer::guarded(review, refusal.as_ref(), clearing.as_deref());
+                (answer, refusal.as_ref().map(Told::guarded), None, None)
             }
             Judgement::Unreadable(error) => (Answer::unreadable(review, error), Some(Told::malformed()), None, None),
             Judgement::Unasked(warning) => (Answer::unasked(review, warning.clone()), None, None, None),

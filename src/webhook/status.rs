@@ -20,7 +20,10 @@ impl Gate {
 
     /// What may not be unsaid.
     pub(super) fn guard(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
-        self.with_write(review, deadline, |write| Judgement::Guarded(status::guard(write, &self.rules.load())))
+        self.with_write(review, deadline, |write| Judgement::Guarded {
+            refusal: status::guard(write, &self.rules.load()),
+            clearing: status::clearing(write).map(str::to_owned),
+        })
     }
 
     fn with_write(
