@@ -501,7 +501,10 @@ async fn a_27_a_28_subresources_pass_and_versions_are_judged_alike() {
 #[tokio::test]
 async fn a_29_a_30_a_dry_run_gets_the_same_answer_and_leaves_nothing() {
     let house = house();
-    let before = format!("{:?}", house.index.health().map(|health| (health.objects, health.last_event)));
+    let before = format!(
+        "{:?}",
+        house.index.health().iter().map(|health| (health.objects, health.last_event)).collect::<Vec<_>>()
+    );
     for form in [json!(true), json!(false), json!(null)] {
         assert_eq!(
             house.review(&with(create("held"), "dryRun", form.clone())).await.reason(),
@@ -513,7 +516,13 @@ async fn a_29_a_30_a_dry_run_gets_the_same_answer_and_leaves_nothing() {
     let mut without = create("held");
     without["request"].as_object_mut().unwrap().remove("dryRun");
     assert_eq!(house.review(&without).await.reason(), "IneffectiveChain");
-    assert_eq!(before, format!("{:?}", house.index.health().map(|health| (health.objects, health.last_event))));
+    assert_eq!(
+        before,
+        format!(
+            "{:?}",
+            house.index.health().iter().map(|health| (health.objects, health.last_event)).collect::<Vec<_>>()
+        )
+    );
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("fault", &[]),
     ("line", &[]),
     ("manifest", &["line"]),
-    ("cluster", &["api", "routing", "manifest", "line"]),
+    ("cluster", &["api", "routing", "failure", "manifest", "line"]),
     ("webhook", &["api", "routing", "cluster", "fault", "telemetry", "config", "line"]),
     ("telemetry", &["api", "routing", "fault", "line"]),
     ("tls", &[]),

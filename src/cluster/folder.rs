@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::index::{Index, Seen, Tracked};
 use super::inputs::Input;
 use crate::api::facts::{ObjectKey, RemediationRequest, WorkflowExecution};
+use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::manifest::{self, Document, ManifestError};
 
 /// How soon a changed file is seen.
@@ -126,8 +127,11 @@ impl Folder {
     /// Makes the index say what the files say. Of two files that hold one object the later path counts.
     fn fill(&self, index: &Index) {
         let documents = || self.files.values().flat_map(|file| file.documents.iter());
-        fill_kind::<RemediationRequest>(index, documents().filter(|d| d.kind == "RemediationRequest"));
-        fill_kind::<WorkflowExecution>(index, documents().filter(|d| d.kind == "WorkflowExecution"));
+        let of = |kind: Kind| documents().filter(move |document| kind.is(document));
+        fill_kind::<RemediationRequest>(index, of(Kind { name: "RemediationRequest", group: "kubernaut.ai/" }));
+        fill_kind::<WorkflowExecution>(index, of(Kind { name: "WorkflowExecution", group: "kubernaut.ai/" }));
+        fill_kind::<PipelineRun>(index, of(Kind { name: "PipelineRun", group: "tekton.dev/" }));
+        fill_kind::<TaskRun>(index, of(Kind { name: "TaskRun", group: "tekton.dev/" }));
     }
 }
 
@@ -139,7 +143,7 @@ fn list(folder: &Path) -> Result<Listing, FolderError> {
 
 fn fill_kind<'a, T: Tracked>(index: &Index, documents: impl Iterator<Item = &'a Document>) {
     let mut present = HashSet::new();
-    for document in documents.filter(|document| ours(document)) {
+    for document in documents {
         let Some(key) = key_of(&document.json) else {
             tracing::warn!(place = %document.place, "left out: metadata.name is missing or no string");
             continue;
@@ -151,8 +155,18 @@ fn fill_kind<'a, T: Tracked>(index: &Index, documents: impl Iterator<Item = &'a 
     index.event(T::INPUT, Timestamp::now());
 }
 
-fn ours(document: &Document) -> bool {
-    document.api_version.is_empty() || document.api_version.starts_with("kubernaut.ai/")
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    /// With its slash.
+    group: &'static str,
+}
+
+impl Kind {
+    /// A document that names no group is taken for ours.
+    fn is(self, document: &Document) -> bool {
+        document.kind == self.name && (document.api_version.is_empty() || document.api_version.starts_with(self.group))
+    }
 }
 
 fn key_of(json: &str) -> Option<ObjectKey> {
@@ -203,8 +217,12 @@ mod tests {
         let all = [("a".to_owned(), true), ("b".to_owned(), true), ("c".to_owned(), true)];
         assert_eq!(known(&index), all);
         opened.fill(&index);
-        assert_eq!((known(&index), objects(&index)), (all.to_vec(), vec![(0, 0), (3, 0)]), "read again");
-        assert!(index.age().is_ok(), "both inputs count as listed");
+        assert_eq!(
+            (known(&index), objects(&index)),
+            (all.to_vec(), vec![(0, 0), (3, 0), (0, 0), (0, 0)]),
+            "read again"
+        );
+        assert!(index.age().is_ok(), "all inputs count as listed");
     }
 
     #[test]
@@ -282,6 +300,6 @@ mod tests {
         std::fs::write(folder.path().join("state.yaml"), [&foreign, nameless, odd, pod].concat()).unwrap();
         let index = Index::default();
         Folder::open(folder.path(), &index).unwrap();
-        assert_eq!((known(&index), objects(&index)), (vec![], vec![(0, 0), (0, 1)]));
+        assert_eq!((known(&index), objects(&index)), (vec![], vec![(0, 0), (0, 1), (0, 0), (0, 0)]));
     }
 }

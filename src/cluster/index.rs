@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
-use super::inputs::{Health, Input, Pulses};
+use super::inputs::{Footing, Health, Input, Pulses};
+use super::runs::Runs;
 use crate::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, TargetId, WorkflowExecution};
+use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
 
-type Map<K, V> = HashMap<K, V, ahash::RandomState>;
+pub(super) type Map<K, V> = HashMap<K, V, ahash::RandomState>;
 type Set<K> = HashSet<K, ahash::RandomState>;
 
 /// The index: written by its sources, read by decisions.
@@ -21,6 +23,8 @@ type Set<K> = HashSet<K, ahash::RandomState>;
 pub struct Index {
     world: RwLock<World>,
     pulses: Mutex<Pulses>,
+    /// Where the runs of executions are.
+    execution_namespace: Box<str>,
 }
 
 /// Why there is no view now.
@@ -40,6 +44,12 @@ pub struct Seen<T> {
 }
 
 impl Index {
+    /// An index of a cluster whose executions run in this namespace.
+    #[must_use]
+    pub fn with_executions_in(namespace: &str) -> Self {
+        Self { execution_namespace: namespace.into(), ..Self::default() }
+    }
+
     /// All that a decision on this request may know.
     ///
     /// # Errors
@@ -50,7 +60,33 @@ impl Index {
         let parent = request.parent.as_ref().map_or(Parent::NotAsked, |reference| world.parent(reference));
         let siblings = world.siblings_of(&parent);
         let history = world.histories.get(request.target.identity()).cloned().unwrap_or_default();
-        Ok(View { parent, siblings, history, age })
+        let runs = world.runs.on(request.target.identity());
+        Ok(View { parent, siblings, history, runs, age })
+    }
+
+    /// What is known of the run that carries this execution out. `created` is the execution's own creation: what is clearly
+    /// older belongs to an earlier one of its name. `run_name` is what its status says of a run.
+    ///
+    /// # Errors
+    /// While runs are followed and were not listed yet, or where the index cannot be read before the deadline.
+    pub fn account(
+        &self,
+        execution: &ObjectKey,
+        created: Option<Timestamp>,
+        run_name: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Account, Unavailable> {
+        let pulses = *self.pulses.lock();
+        let unlisted = |input: &Input| pulses.of(*input).counts() && !pulses.of(*input).listed;
+        if let Some(input) = [Input::PipelineRuns, Input::TaskRuns].into_iter().find(unlisted) {
+            return Err(Unavailable::NotListed(input));
+        }
+        let world = self.world.try_read_until(deadline).ok_or(Unavailable::Busy)?;
+        let named = run_name.into_iter().flat_map(|name| {
+            [&self.execution_namespace, &execution.namespace]
+                .map(|namespace| ObjectKey { namespace: namespace.clone(), name: name.into() })
+        });
+        Ok(world.runs.account(execution, created, named))
     }
 
     /// The request of this name, where it is there and readable.
@@ -85,7 +121,16 @@ impl Index {
 
     /// Forgets an object that was deleted.
     pub fn remove<T: Tracked>(&self, key: &ObjectKey) {
-        self.world.write().forget::<T>(key);
+        self.world.write().lose::<T>(key, Parting::Seen);
+    }
+
+    /// Forgets an object that was deleted; its last state, which came with the news, is taken in first.
+    pub fn removed<T: Tracked>(&self, last: Seen<T>) {
+        let mut world = self.world.write();
+        if let Ok(facts) = last.facts {
+            world.learn(Arc::new(facts));
+        }
+        world.lose::<T>(&last.key, Parting::Seen);
     }
 
     /// A list is complete: forgets what it did not hold, and counts the input as listed.
@@ -93,13 +138,37 @@ impl Index {
         {
             let mut world = self.world.write();
             for gone in T::table(&mut world).missing_from(present) {
-                world.forget::<T>(&gone);
+                world.lose::<T>(&gone, Parting::Unseen);
             }
         }
         let mut pulses = self.pulses.lock();
         let pulse = pulses.of_mut(T::INPUT);
+        pulse.footing = Footing::Counts;
         pulse.listed = true;
         pulse.alive = Some(Instant::now());
+    }
+
+    /// From here on the input counts, and it was not listed yet.
+    pub fn expect(&self, input: Input) {
+        self.pulses.lock().of_mut(input).footing = Footing::Counts;
+    }
+
+    /// Nobody serves this kind (any more): what there was of it is gone, and the input does not count.
+    pub fn absent<T: Tracked>(&self) {
+        self.listed::<T>(&HashSet::new());
+        self.pulses.lock().of_mut(T::INPUT).leave(Footing::Absent);
+    }
+
+    /// We may not read this kind: what there was of it is unknown from now on, and the input does not count.
+    pub fn denied<T: Tracked>(&self) {
+        {
+            let mut world = self.world.write();
+            for unknown in T::table(&mut world).missing_from(&HashSet::new()) {
+                world.forget::<T>(&unknown);
+            }
+            world.drop_orphans();
+        }
+        self.pulses.lock().of_mut(T::INPUT).leave(Footing::Denied);
     }
 
     /// The input's stream was proved alive: an event, a bookmark, a watch opened anew, a folder scanned.
@@ -115,19 +184,31 @@ impl Index {
         pulse.last_event = Some(at);
     }
 
-    /// Every input, for probes and metrics.
+    /// Every input that is there, for probes and metrics.
     #[must_use]
-    pub fn health(&self) -> [Health; Input::ALL.len()] {
+    pub fn health(&self) -> Vec<Health> {
         let pulses = *self.pulses.lock();
         let world = self.world.read();
-        Input::ALL.map(|input| {
+        let there = Input::ALL.into_iter().filter(|input| pulses.of(*input).footing != Footing::Absent);
+        let health = |input| {
             let pulse = pulses.of(input);
             let (objects, unreadable) = match input {
                 Input::RemediationRequests => world.requests.counts(),
                 Input::WorkflowExecutions => world.executions.counts(),
+                Input::PipelineRuns => world.runs.runs.counts(),
+                Input::TaskRuns => world.runs.tasks.counts(),
             };
-            Health { input, listed: pulse.listed, age: pulse.age(), last_event: pulse.last_event, objects, unreadable }
-        })
+            Health {
+                input,
+                footing: pulse.footing,
+                listed: pulse.listed,
+                age: pulse.age(),
+                last_event: pulse.last_event,
+                objects,
+                unreadable,
+            }
+        };
+        there.map(health).collect()
     }
 
     /// Keeps every reader out until the guard is dropped.
@@ -136,14 +217,14 @@ impl Index {
         self.world.write()
     }
 
-    /// The age of the quietest input.
+    /// The age of the quietest input that counts.
     ///
     /// # Errors
-    /// While an input was never listed.
+    /// While one was never listed.
     pub fn age(&self) -> Result<Duration, Unavailable> {
         let pulses = *self.pulses.lock();
         let mut oldest = Duration::ZERO;
-        for input in Input::ALL {
+        for input in Input::ALL.into_iter().filter(|input| pulses.of(*input).counts()) {
             let pulse = pulses.of(input);
             let age = pulse.age().filter(|_| pulse.listed).ok_or(Unavailable::NotListed(input))?;
             oldest = oldest.max(age);
@@ -152,10 +233,20 @@ impl Index {
     }
 }
 
+/// How an object went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Its last state is known.
+    Seen,
+    /// It was there, and a later list did not hold it: what happened in between is unknown.
+    Unseen,
+}
+
 #[derive(Default)]
 pub struct World {
     requests: Table<RemediationRequest>,
-    executions: Table<WorkflowExecution>,
+    pub(super) executions: Table<WorkflowExecution>,
+    pub(super) runs: Runs,
     siblings: Map<Signal, Arc<Siblings>>,
     histories: Map<TargetId, Arc<History>>,
 }
@@ -176,9 +267,15 @@ impl World {
     }
 
     fn learn<T: Tracked>(&mut self, facts: Arc<T>) {
+        facts.replaces(self);
         self.forget::<T>(facts.key());
+        T::table(self).readable.insert(ByKey(facts.clone()));
         facts.link(self);
-        T::table(self).readable.insert(ByKey(facts));
+    }
+
+    fn lose<T: Tracked>(&mut self, key: &ObjectKey, parting: Parting) {
+        T::leaves(self, key, parting);
+        self.forget::<T>(key);
     }
 
     fn forget<T: Tracked>(&mut self, key: &ObjectKey) {
@@ -208,6 +305,12 @@ pub trait Tracked: Sized + Send + Sync + 'static {
     fn link(self: &Arc<Self>, world: &mut World);
     #[doc(hidden)]
     fn unlink(&self, world: &mut World);
+    /// It is about to take the place of what is known under its name.
+    #[doc(hidden)]
+    fn replaces(&self, _: &mut World) {}
+    /// What is known under this name is about to go for good.
+    #[doc(hidden)]
+    fn leaves(_: &mut World, _: &ObjectKey, _: Parting) {}
 }
 
 impl Tracked for RemediationRequest {
@@ -256,11 +359,18 @@ impl Tracked for WorkflowExecution {
     }
 
     fn link(self: &Arc<Self>, world: &mut World) {
-        let Some(target) = &self.target else { return };
-        Arc::make_mut(world.histories.entry(target.clone()).or_default()).insert(self.clone());
+        if let Some(target) = &self.target {
+            Arc::make_mut(world.histories.entry(target.clone()).or_default()).insert(self.clone());
+        }
+        world.place_runs_of(&self.key);
+    }
+
+    fn leaves(world: &mut World, key: &ObjectKey, _: Parting) {
+        world.runs.forget_traces(key);
     }
 
     fn unlink(&self, world: &mut World) {
+        world.place_runs_of(&self.key);
         let Some(target) = &self.target else { return };
         if let Some(history) = world.histories.get_mut(target) {
             Arc::make_mut(history).remove(self);
@@ -302,11 +412,15 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Tracked> Table<T> {
-    fn get(&self, key: &ObjectKey) -> Option<Arc<T>> {
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<T>> {
         self.readable.get(key).map(|ByKey(facts)| facts.clone())
     }
 
-    fn counts(&self) -> (usize, usize) {
+    pub(super) fn holds(&self, key: &ObjectKey) -> bool {
+        self.readable.contains(key) || self.unreadable.contains(key)
+    }
+
+    pub(super) fn counts(&self) -> (usize, usize) {
         (self.readable.len(), self.unreadable.len())
     }
 

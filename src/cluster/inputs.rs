@@ -9,10 +9,13 @@ use k8s_openapi::jiff::Timestamp;
 pub enum Input {
     RemediationRequests,
     WorkflowExecutions,
+    PipelineRuns,
+    TaskRuns,
 }
 
 impl Input {
-    pub const ALL: [Self; 2] = [Self::RemediationRequests, Self::WorkflowExecutions];
+    pub const ALL: [Self; 4] =
+        [Self::RemediationRequests, Self::WorkflowExecutions, Self::PipelineRuns, Self::TaskRuns];
 
     /// The resource name, as in RBAC rules, probes and metrics.
     #[must_use]
@@ -20,6 +23,8 @@ impl Input {
         match self {
             Self::RemediationRequests => "remediationrequests",
             Self::WorkflowExecutions => "workflowexecutions",
+            Self::PipelineRuns => "pipelineruns",
+            Self::TaskRuns => "taskruns",
         }
     }
 }
@@ -30,10 +35,22 @@ impl std::fmt::Display for Input {
     }
 }
 
+/// What an input is to a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footing {
+    /// No verdict before it was listed, and none on its silence.
+    Counts,
+    /// Nobody serves it here.
+    Absent,
+    /// It is served, and we may not read it.
+    Denied,
+}
+
 /// One input, as probes and metrics see it.
 #[derive(Clone, Debug)]
 pub struct Health {
     pub input: Input,
+    pub footing: Footing,
     pub listed: bool,
     /// None: never proved alive.
     pub age: Option<Duration>,
@@ -42,38 +59,52 @@ pub struct Health {
     pub unreadable: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pulse {
+    pub footing: Footing,
     pub listed: bool,
     pub alive: Option<Instant>,
     pub last_event: Option<Timestamp>,
 }
 
 /// The pulse of every input.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pulses {
-    requests: Pulse,
-    executions: Pulse,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pulses([Pulse; Input::ALL.len()]);
+
+impl Default for Pulses {
+    /// Kubernaut's objects are what the gate is for; Tekton's count once somebody looks for them.
+    fn default() -> Self {
+        Self(Input::ALL.map(|input| {
+            let footing = match input {
+                Input::RemediationRequests | Input::WorkflowExecutions => Footing::Counts,
+                Input::PipelineRuns | Input::TaskRuns => Footing::Absent,
+            };
+            Pulse { footing, listed: false, alive: None, last_event: None }
+        }))
+    }
 }
 
 impl Pulses {
     pub fn of(&self, input: Input) -> Pulse {
-        match input {
-            Input::RemediationRequests => self.requests,
-            Input::WorkflowExecutions => self.executions,
-        }
+        self.0[input as usize]
     }
 
     pub fn of_mut(&mut self, input: Input) -> &mut Pulse {
-        match input {
-            Input::RemediationRequests => &mut self.requests,
-            Input::WorkflowExecutions => &mut self.executions,
-        }
+        &mut self.0[input as usize]
     }
 }
 
 impl Pulse {
     pub fn age(&self) -> Option<Duration> {
         self.alive.map(|alive| alive.elapsed())
+    }
+
+    pub fn counts(&self) -> bool {
+        self.footing == Footing::Counts
+    }
+
+    /// It is followed no longer.
+    pub fn leave(&mut self, footing: Footing) {
+        *self = Self { footing, listed: false, alive: None, last_event: None };
     }
 }

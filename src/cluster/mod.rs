@@ -1,15 +1,17 @@
 //! What we know of the world.
 //!
-//! In: watch streams of a cluster, or a folder of manifests. Out: a `routing::View` for one question.
+//! In: watch streams of a cluster, or a folder of manifests. Out: a `routing::View` for one question, a
+//! `failure::Account` of one execution's run.
 //! Never: decides, answers, lists from the API server while a request waits.
 //! Fails: an input that is silent only grows old and says so; one object that cannot be read is counted and left out.
 
 mod folder;
 mod index;
 mod inputs;
+mod runs;
 mod watch;
 
 pub use folder::{Folder, FolderError};
 pub use index::{Index, Seen, Tracked, Unavailable};
-pub use inputs::{Health, Input};
+pub use inputs::{Footing, Health, Input};
 pub use watch::{Pace, follow, list_once};

@@ -25,7 +25,7 @@ pub use reason::Reason;
 pub use request::Request;
 pub use request::Stored;
 pub use verdict::{Because, Check, Culprit, End, Finding, Hold, Kind, Outcome, Verdict};
-pub use view::{History, Parent, Siblings, View};
+pub use view::{History, Parent, Run, Runs, Siblings, View};
 pub use warnings::Warning;
 
 use crate::api::facts::{Cause, Timestamp};

@@ -112,6 +112,24 @@ impl Wfe {
     }
 }
 
+/// The run of `payments/<execution>`, which goes on.
+pub fn run_of(execution: &str) -> Run {
+    let key = key("kubernaut-workflows", &format!("run-of-{execution}"));
+    Run { key, execution: self::key("payments", execution), created: Some(at(-600)), goes_on: true }
+}
+
+impl Run {
+    pub fn created(mut self, offset: i64) -> Self {
+        self.created = Some(at(offset));
+        self
+    }
+
+    pub fn over(mut self) -> Self {
+        self.goes_on = false;
+        self
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Rr(pub RemediationRequest);
 
@@ -187,6 +205,7 @@ pub struct Scene {
     pub parent: Parent,
     siblings: Vec<Rr>,
     history: Vec<Wfe>,
+    runs: Vec<Run>,
     age: std::time::Duration,
     pub policy: Policy,
 }
@@ -206,6 +225,7 @@ pub fn view() -> Scene {
         parent: Parent::Missing,
         siblings: Vec::new(),
         history: Vec::new(),
+        runs: Vec::new(),
         age: std::time::Duration::ZERO,
         policy: Policy::default(),
     }
@@ -242,6 +262,11 @@ impl Scene {
         self
     }
 
+    pub fn runs(mut self, runs: impl IntoIterator<Item = Run>) -> Self {
+        self.runs = runs.into_iter().collect();
+        self
+    }
+
     /// The quietest input was last heard of so many milliseconds ago.
     pub fn aged(mut self, millis: u64) -> Self {
         self.age = std::time::Duration::from_millis(millis);
@@ -270,7 +295,15 @@ impl Scene {
             siblings.insert(parent.clone());
         }
         self.history.iter().for_each(|wfe| history.insert(Arc::new(wfe.0.clone())));
-        View { parent: self.parent.clone(), siblings: siblings.into(), history: history.into(), age: self.age }
+        let mut runs = Runs::default();
+        self.runs.iter().for_each(|run| runs.insert(run.clone()));
+        View {
+            parent: self.parent.clone(),
+            siblings: siblings.into(),
+            history: history.into(),
+            runs: runs.into(),
+            age: self.age,
+        }
     }
 
     pub fn decide(&self) -> Verdict {

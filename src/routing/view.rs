@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution};
 
-/// What is known about one question. Cheap to make: three shared pointers.
+/// What is known about one question. Cheap to make: four shared pointers.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub parent: Parent,
     pub siblings: Arc<Siblings>,
     pub history: Arc<History>,
+    pub runs: Arc<Runs>,
     /// How long ago the quietest input was last proved alive.
     pub age: Duration,
 }
@@ -110,6 +111,45 @@ impl History {
 
     fn lane(&mut self, execution: &WorkflowExecution) -> (&mut Vec<Arc<WorkflowExecution>>, Order) {
         if execution.active() { (&mut self.active, by_creation) } else { (&mut self.ended, by_end) }
+    }
+}
+
+/// The PipelineRun that carries an execution out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub key: ObjectKey,
+    pub execution: ObjectKey,
+    pub created: Option<Timestamp>,
+    /// It has not ended.
+    pub goes_on: bool,
+}
+
+/// The runs on one target that are there, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Runs(Vec<Run>);
+
+impl Runs {
+    pub fn insert(&mut self, run: Run) {
+        let at = self.0.partition_point(|other| older((other.created, &other.key), (run.created, &run.key)).is_lt());
+        self.0.insert(at, run);
+    }
+
+    pub fn remove(&mut self, key: &ObjectKey) {
+        self.0.retain(|run| run.key != *key);
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = &Run> {
+        self.0.iter()
+    }
+
+    /// The runs of this execution.
+    pub(super) fn of(&self, execution: &ObjectKey) -> impl Iterator<Item = &Run> {
+        self.0.iter().filter(move |run| run.execution == *execution)
     }
 }
 

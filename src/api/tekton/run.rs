@@ -15,6 +15,7 @@ pub struct PipelineRun {
     pub key: ObjectKey,
     pub uid: Box<str>,
     pub origin: Origin,
+    pub created: Option<Timestamp>,
     /// `Succeeded`; none: nothing was said yet.
     pub condition: Option<Condition>,
     pub started: Option<Timestamp>,
@@ -71,6 +72,7 @@ impl PipelineRun {
         Some(Self {
             uid: meta.uid(),
             origin: Origin::of(&meta),
+            created: meta.created(),
             condition: condition(status.conditions, "Succeeded").filter(|condition| !condition.says_nothing()),
             started: time(&status.start_time),
             completed: time(&status.completion_time),
