@@ -11,6 +11,9 @@ echo "Starting it with examples/state, its times moved so that its story is now 
 start_example_server
 echo "Serving on https://$https; certificate checked against a development CA made just now."
 echo
+# message_of ANSWER: what a refusal says.
+message_of() { sed -n "s/.*\"message\":\"\([^\"]*\)\",\"reason\":\"\(Forbidden\|Invalid\)\".*/\1/p" <<< "${1//\\\"/\'}"; }
+
 echo "Every review in examples/reviews, sent by curl:"
 refused=0
 total=0
@@ -23,7 +26,7 @@ for file in examples/reviews/*.json; do
   else
     refused=$((refused + 1))
     # The reason, what holds it, and its end; the rest of the message is who and which command explains it.
-    message="$(sed -n 's/.*"message":"\([^"]*\)","reason":"\(Forbidden\|Invalid\)".*/\1/p' <<< "${answer//\\\"/\'}")"
+    message="$(message_of "$answer")"
     message="${message%%; see: *}"
     printf '  %-30s %s\n' "$name" "${message%%; held by *}"
   fi
@@ -32,6 +35,23 @@ echo
 echo "$total sent, $refused refused. One of them, asked why (a refusal names this command):"
 echo '  $ lockkeeper explain payments/rr-api-8 --target payments/Deployment/api'
 "$binary" explain payments/rr-api-8 --target payments/Deployment/api --state "$state" | sed 's/^/  /' || true
+echo
+echo "Writes of a status in examples/status, sent to the amender and to the guard:"
+for file in "$status"/*.json; do
+  name="$(basename "$file" .json)"
+  amended="$(post_to /mutate/workflowexecutions-status "$file" | with_patch)"
+  guarded="$(post_to /validate/workflowexecutions-status "$file")"
+  warning="$(sed -n 's/.*"warnings":\["\([^"]*\)"\].*/\1/p' <<< "$amended")"
+  signed="$(sed -n 's/.*clearedBy","value":"\([^"]*\)".*/signed by \1/p' <<< "$amended")"
+  # The API server asks the guard about what the amender made of it.
+  refusal="$(message_of "$guarded")"
+  if [ -n "$signed" ] && [[ "$refusal" == *clearedBy* ]]; then refusal=""; fi
+  printf '  %-30s %s\n' "$name" "${refusal:-${warning:-${signed:-passes}}}"
+done
+echo
+echo "Why the run of failed-by-memory failed:"
+echo '  $ lockkeeper classify examples/state/ledger.yaml'
+"$binary" classify examples/state/ledger.yaml 2> /dev/null | sed 's/^/  /' || true
 echo
 echo "Ready on its admin port:"
 curl -sS --max-time 5 "http://$admin/readyz" | sed 's/^/  /'

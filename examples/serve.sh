@@ -2,7 +2,7 @@
 # Sourced by demo.sh and tests/curl.sh: a lockkeeper with the example world at the real clock, on free ports, ended with
 # the script that started it.
 #
-#   start_example_server     sets $https, $admin, $ca, $state, $log
+#   start_example_server     sets $https, $admin, $ca, $state, $status, $log
 
 examples="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 binary="${LOCKKEEPER:-${CARGO_TARGET_DIR:-$examples/../target}/debug/lockkeeper}"
@@ -12,8 +12,9 @@ start_example_server() {
   server=""
   trap 'end_example_server' EXIT
   trap 'exit 130' INT TERM
-  state="$work/state" log="$work/log" ca="$work/certs/ca.crt"
+  state="$work/state" status="$work/status" log="$work/log" ca="$work/certs/ca.crt"
   "$examples/shift-times.sh" "$examples/state" "$state"
+  "$examples/shift-times.sh" "$examples/status" "$status"
   "$binary" serve --state "$state" --tls-dir "$work/certs" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
     --log-format json 2> "$log" &
   server=$!
@@ -40,10 +41,22 @@ end_example_server() {
   rm -rf "$work"
 }
 
-# post FILE [curl arguments]: sends a review, prints what curl prints.
-post() {
-  local file="$1"
-  shift
+# post FILE [curl arguments]: sends a review to the gate, prints what curl prints.
+post() { post_to /validate/workflowexecutions "$@"; }
+
+# post_to PATH FILE [curl arguments]: the same for another of the server's paths.
+post_to() {
+  local path="$1" file="$2"
+  shift 2
   curl -sS --max-time 10 --cacert "$ca" -H 'Content-Type: application/json' --data-binary "@$file" "$@" \
-    "https://$https/validate/workflowexecutions?timeout=5s"
+    "https://$https$path?timeout=5s"
+}
+
+# with_patch: the answer on standard input, its patch as the JSON that it is.
+with_patch() {
+  local answer patch
+  answer="$(cat)"
+  patch="$(sed -n 's/.*"patch":"\([^"]*\)".*/\1/p' <<< "$answer")"
+  if [ -z "$patch" ]; then echo "$answer"; return; fi
+  printf '%s%s%s\n' "${answer%%\"patch\":*}" "\"patch\":$(base64 -d <<< "$patch")" "${answer##*\"$patch\"}"
 }

@@ -8,7 +8,8 @@ from="${1:?usage: shift-times.sh FROM TO}"
 to="${2:?usage: shift-times.sh FROM TO}"
 story=1767607353
 mkdir -p "$to"
-for file in "$from"/*.yaml; do
+for file in "$from"/*.yaml "$from"/*.json; do
+  [ -e "$file" ] || continue
   awk -v shift="$(($(date -u +%s) - story))" '
     # Days since 1970 of a civil date, and back, by counting years from March (any awk, no locale, no time zone).
     function days(y, m, d) { y -= m <= 2; m += m > 2 ? -3 : 9; return int(y / 400) * 146097 + (y % 400) * 365 + int(y % 400 / 4) - int(y % 400 / 100) + int((153 * m + 2) / 5) + d - 719469 }

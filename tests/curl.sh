@@ -35,6 +35,16 @@ for file in examples/reviews/*.json; do
   verdict "$name" "$(cat "$expected")" "$found"
 done
 
+for file in "$status"/*.json; do
+  for verb in mutate validate; do
+    name="$(basename "$file" .json).$verb"
+    expected="examples/status/expected/$name.http"
+    found="$(post_to "/$verb/workflowexecutions-status" "$file" -i | with_patch | masked)"
+    if [ "${1:-}" = "--write" ]; then echo "$found" > "$expected"; fi
+    verdict "$name" "$(cat "$expected")" "$found"
+  done
+done
+
 # What is no verdict.
 url="https://$https/validate/workflowexecutions"
 allowed=examples/reviews/allowed.json
