@@ -258,6 +258,15 @@ fn what_is_not_built_is_absent() {
 }
 
 #[test]
+fn explain_says_how_to_clear_what_only_a_person_can() {
+    let args = ["explain", "--target", "payments/StatefulSet/db", "--state", "examples/state", "--at", NOW];
+    let text = stdout(&lockkeeper(&args));
+    assert!(text.contains("kubectl patch wfe we-db-1 -n payments --subresource=status"), "{text}");
+    let args = ["explain", "--target", "payments/Deployment/api", "--state", "examples/state", "--at", NOW];
+    assert!(!stdout(&lockkeeper(&args)).contains("kubectl patch"));
+}
+
+#[test]
 fn explain_takes_an_execution_a_request_or_a_target() {
     let explain = |args: &[&str]| {
         let output = lockkeeper(&[&["explain", "--state", "examples/state", "--at", NOW], args].concat());

@@ -10,7 +10,7 @@ use super::{Ended, output};
 use crate::api::duration::GoDuration;
 use crate::api::facts::{ObjectKey, ParentRef, RemediationRequest, Target, WorkflowExecution};
 use crate::cluster::Index;
-use crate::routing::{self, Request, Stored, Verdict, View};
+use crate::routing::{self, End, Request, Stored, Verdict, View};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -138,9 +138,21 @@ fn text(question: &Question, verdict: &Verdict, paint: Paint) -> String {
     if let Some(seconds) = verdict.retry_after_seconds() {
         text += &format!("try again in {}\n", GoDuration::seconds(seconds));
     }
+    text += &to_clear(verdict);
     text += &format!("\n{}", output::table(verdict, paint));
     for warning in verdict.warning_lines() {
         text += &format!("{} {warning}\n", paint.odd("warning:"));
     }
     text
+}
+
+/// The command that lifts a hold which only a person can.
+fn to_clear(verdict: &Verdict) -> String {
+    let cleared = verdict.hold.as_ref().filter(|hold| hold.end == End::WhenCleared);
+    let Some(by) = cleared.and_then(|hold| hold.by.as_ref()) else { return String::new() };
+    let [namespace, name] = [&by.key.namespace, &by.key.name].map(|part| crate::line::one_line(part, 253));
+    format!(
+        "once you have looked at the target, say so:\n  kubectl patch wfe {name} -n {namespace} --subresource=status --type=merge \\\n    \
+         -p '{{\"status\":{{\"blockClearance\":{{\"clearMethod\":\"StatusField\",\"clearReason\":\"…at least ten words…\"}}}}}}'\n"
+    )
 }
