@@ -248,7 +248,7 @@ mod tests {
                 "override: {enabled: true}",
                 "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `limits`",
             ),
-            ("checks: {executorCooldown: {mode: enforce}}", "FILE: checks.executorCooldown: unknown field"),
+            ("checks: {unmanagedResource: {mode: enforce}}", "FILE: checks.unmanagedResource: unknown field"),
             ("checks: {resourceBusy: {mode: maybe}}", "FILE: checks.resourceBusy.mode: unknown variant `maybe`"),
             (
                 "staleness: {max: soon}",

@@ -74,7 +74,7 @@ fn a_refusal_in_json_has_every_member_in_its_place() {
     let message = "ExponentialBackoff: 2 failures before anything ran; until 2026-01-05T10:04:00Z (1m27s); held by WorkflowExecution \
                    payments/we-api-7; see: lockkeeper explain payments/rr-api-8 --target payments/Deployment/api";
     let expected = format!(
-        r#"{{"file":"examples/reviews/exponential-backoff.json","object":"payments/we-exponential-backoff","allowed":false,"reason":"ExponentialBackoff","code":403,"until":"2026-01-05T10:04:00Z","retryAfterSeconds":87,"blockedBy":{{"kind":"WorkflowExecution","namespace":"payments","name":"we-api-7"}},"message":"{message}","warnings":[],"checks":[{passed},{{"check":"ExponentialBackoff","outcome":"hit","mode":"enforce","until":"2026-01-05T10:04:00Z"}}]}}
+        r#"{{"file":"examples/reviews/exponential-backoff.json","object":"payments/we-exponential-backoff","allowed":false,"reason":"ExponentialBackoff","code":403,"until":"2026-01-05T10:04:00Z","retryAfterSeconds":87,"blockedBy":{{"kind":"WorkflowExecution","namespace":"payments","name":"we-api-7"}},"message":"{message}","warnings":[],"checks":[{passed},{{"check":"ExponentialBackoff","outcome":"hit","mode":"enforce","until":"2026-01-05T10:04:00Z"}},{{"check":"ExecutorCooldown","outcome":"off","mode":"off"}}]}}
 "#
     );
     assert_eq!(stdout(&output), expected);

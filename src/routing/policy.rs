@@ -53,6 +53,7 @@ pub struct Checks {
     pub exhausted_retries: ExhaustedRetries,
     pub recently_remediated: RecentlyRemediated,
     pub exponential_backoff: Backoff,
+    pub executor_cooldown: ExecutorCooldown,
 }
 
 impl Policy {
@@ -71,6 +72,7 @@ impl Policy {
             Check::ExhaustedRetries => checks.exhausted_retries.mode,
             Check::RecentlyRemediated => checks.recently_remediated.mode,
             Check::ExponentialBackoff => checks.exponential_backoff.mode,
+            Check::ExecutorCooldown => checks.executor_cooldown.mode,
         }
     }
 }
@@ -127,6 +129,21 @@ pub struct RecentlyRemediated {
 impl Default for RecentlyRemediated {
     fn default() -> Self {
         Self { mode: Mode::Enforce, cooldown: GoDuration::minutes(5) }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ExecutorCooldown {
+    /// Off: a gate without Kubernaut's executor behind it has nobody to wait for.
+    pub mode: Mode,
+    /// How long the executor rests on a target, as it is told itself.
+    pub cooldown: GoDuration,
+}
+
+impl Default for ExecutorCooldown {
+    fn default() -> Self {
+        Self { mode: Mode::Off, cooldown: GoDuration::minutes(1) }
     }
 }
 

@@ -20,6 +20,7 @@ pub enum Reason {
     ExhaustedRetries,
     RecentlyRemediated,
     ExponentialBackoff,
+    ExecutorCooldown,
     StaleState,
     SpecImmutable,
 }
@@ -52,6 +53,7 @@ impl Reason {
             Self::ExhaustedRetries => "ExhaustedRetries",
             Self::RecentlyRemediated => "RecentlyRemediated",
             Self::ExponentialBackoff => "ExponentialBackoff",
+            Self::ExecutorCooldown => "ExecutorCooldown",
             Self::StaleState => "StaleState",
             Self::SpecImmutable => "SpecImmutable",
         }
@@ -109,6 +111,7 @@ mod tests {
             Reason::ExhaustedRetries,
             Reason::RecentlyRemediated,
             Reason::ExponentialBackoff,
+            Reason::ExecutorCooldown,
             Reason::StaleState,
             Reason::SpecImmutable,
         ] {

@@ -359,13 +359,14 @@ impl Checks {
             Check::ExhaustedRetries => &mut self.exhausted_retries.mode,
             Check::RecentlyRemediated => &mut self.recently_remediated.mode,
             Check::ExponentialBackoff => &mut self.exponential_backoff.mode,
+            Check::ExecutorCooldown => &mut self.executor_cooldown.mode,
         };
         *slot = mode;
     }
 }
 
 /// The checks that a mode can be set for, in the order of the rule book.
-pub const SET: [Check; 9] = [
+pub const SET: [Check; 10] = [
     Check::ParentState,
     Check::PublishedBlock,
     Check::ConsecutiveFailures,
@@ -375,6 +376,7 @@ pub const SET: [Check; 9] = [
     Check::ExhaustedRetries,
     Check::RecentlyRemediated,
     Check::ExponentialBackoff,
+    Check::ExecutorCooldown,
 ];
 
 /// Every check has something against this one.
@@ -387,4 +389,5 @@ pub fn held_by_everything() -> Scene {
         .parent(request(RequestPhase::Blocked).deleting().saying(block))
         .siblings([failure(), failure(), failure(), request(RequestPhase::Executing).named("elder")])
         .history(retries.chain(others))
+        .policy(|checks| checks.set(Check::ExecutorCooldown, Mode::Enforce))
 }

@@ -122,6 +122,7 @@ pub enum Check {
     ExhaustedRetries,
     RecentlyRemediated,
     ExponentialBackoff,
+    ExecutorCooldown,
 }
 
 impl Check {
@@ -138,6 +139,7 @@ impl Check {
             Self::ExhaustedRetries => "ExhaustedRetries",
             Self::RecentlyRemediated => "RecentlyRemediated",
             Self::ExponentialBackoff => "ExponentialBackoff",
+            Self::ExecutorCooldown => "ExecutorCooldown",
         }
     }
 }
@@ -202,19 +204,45 @@ pub enum Because {
     Malformed(Vec<Cause>),
     ParentMissing,
     ParentUnreadable,
-    ParentMismatch { wanted: Box<str>, found: Box<str> },
+    ParentMismatch {
+        wanted: Box<str>,
+        found: Box<str>,
+    },
     ParentDeleting,
-    ParentTerminal { phase: &'static str },
+    ParentTerminal {
+        phase: &'static str,
+    },
     Published,
-    ConsecutiveFailures { count: usize, threshold: u32 },
+    ConsecutiveFailures {
+        count: usize,
+        threshold: u32,
+    },
     DuplicateInProgress,
     ResourceBusy,
+    /// A run on the target goes on, and its execution does not.
+    RunGoesOn,
     PreviousExecutionFailed,
-    ExhaustedRetries { count: usize, max: u32 },
-    RecentlyRemediated { completed: Timestamp },
+    ExhaustedRetries {
+        count: usize,
+        max: u32,
+    },
+    RecentlyRemediated {
+        completed: Timestamp,
+    },
     BackoffPublished,
-    BackoffComputed { count: usize },
-    StaleState { age: Duration, max: Duration },
+    BackoffComputed {
+        count: usize,
+    },
+    /// The executor takes nothing on this target yet.
+    ExecutorRests {
+        ended: Timestamp,
+    },
+    /// The run of the execution that ended last is in the way of another.
+    RunIsLeft,
+    StaleState {
+        age: Duration,
+        max: Duration,
+    },
     SpecChanged,
 }
 

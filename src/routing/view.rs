@@ -105,6 +105,11 @@ impl History {
         self.active.iter().map(AsRef::as_ref)
     }
 
+    /// An execution of this name is known here, whatever its phase.
+    pub(super) fn knows(&self, key: &ObjectKey) -> bool {
+        self.active.iter().chain(&self.ended).any(|execution| execution.key == *key)
+    }
+
     pub(super) fn ended_newest_first(&self) -> impl Iterator<Item = &WorkflowExecution> {
         self.ended.iter().rev().map(AsRef::as_ref)
     }

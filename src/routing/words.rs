@@ -63,7 +63,7 @@ impl Hold {
             }
             Reason::ResourceBusy | Reason::PreviousExecutionFailed | Reason::ExhaustedRetries => "spec.targetResource",
             Reason::RecentlyRemediated => "spec.workflowRef.workflowId",
-            Reason::ExponentialBackoff => "spec.targetResource",
+            Reason::ExponentialBackoff | Reason::ExecutorCooldown => "spec.targetResource",
             Reason::Malformed | Reason::SpecImmutable | Reason::StaleState => "spec",
         }
     }
@@ -95,6 +95,9 @@ impl fmt::Display for What<'_> {
             }
             Because::DuplicateInProgress => f.write_str("an older request for the same signal is still in progress"),
             Because::ResourceBusy => f.write_str("another workflow is active on this target"),
+            Because::RunGoesOn => {
+                f.write_str("a run on this target still goes on, though its workflow has ended or is gone")
+            }
             Because::PreviousExecutionFailed => {
                 f.write_str("a workflow acted on this target and failed; a person must clear it first")
             }
@@ -110,6 +113,12 @@ impl fmt::Display for What<'_> {
             Because::BackoffPublished => f.write_str("the next execution for this signal is not allowed yet"),
             Because::BackoffComputed { count: 1 } => f.write_str("1 failure before anything ran"),
             Because::BackoffComputed { count } => write!(f, "{count} failures before anything ran"),
+            Because::ExecutorRests { ended } => {
+                write!(f, "a workflow ended on this target at {ended}, and the executor rests before it takes another")
+            }
+            Because::RunIsLeft => f.write_str(
+                "the finished run of the last workflow on this target is still there, and the executor runs no other beside it",
+            ),
             Because::StaleState { age, max } => write!(
                 f,
                 "routing state is {} old, staleness.max is {}; lockkeeper's /readyz says which input is silent",
@@ -261,6 +270,10 @@ mod tests {
         assert_eq!(shell_word(""), "''");
     }
 
+    fn resting() -> Scene {
+        view().policy(|checks| checks.set(Check::ExecutorCooldown, Mode::Enforce))
+    }
+
     #[test]
     fn a_refusal_says_what_until_when_who_and_which_command_explains_it() {
         for (scene, message) in [
@@ -297,6 +310,21 @@ mod tests {
             (
                 view().history([running()]),
                 "ResourceBusy: another workflow is active on this target; held by WorkflowExecution payments/we-1",
+            ),
+            (
+                view().history([completed().ended(-400)]).runs([run_of("we-1")]),
+                "ResourceBusy: a run on this target still goes on, though its workflow has ended or is gone; \
+                 held by WorkflowExecution payments/we-1",
+            ),
+            (
+                resting().history([failed(Unclassified).ended(-30)]),
+                "ExecutorCooldown: a workflow ended on this target at 2026-01-05T09:59:30Z, and the executor rests \
+                 before it takes another; until 2026-01-05T10:00:32Z (32s); held by WorkflowExecution payments/we-1",
+            ),
+            (
+                resting().history([completed().ended(-400)]).runs([run_of("we-1").over()]),
+                "ExecutorCooldown: the finished run of the last workflow on this target is still there, and the \
+                 executor runs no other beside it; held by WorkflowExecution payments/we-1",
             ),
             (
                 view().siblings([request(RequestPhase::Executing)]),
@@ -463,7 +491,7 @@ mod tests {
         }
         let (parent, target) = ("spec.remediationRequestRef", "spec.targetResource");
         let workflow = "spec.workflowRef.workflowId";
-        assert_eq!(fields, [parent, parent, parent, parent, target, target, target, workflow, target]);
+        assert_eq!(fields, [parent, parent, parent, parent, target, target, target, workflow, target, target]);
         let mismatch = view().question(|question| question.parent.as_mut().unwrap().uid = Some("v".into()));
         assert_eq!(mismatch.decide().hold.unwrap().field(), "spec.remediationRequestRef.uid");
         for parent in [Parent::Missing, Parent::Unreadable] {

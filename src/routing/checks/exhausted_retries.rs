@@ -7,7 +7,7 @@ pub(super) fn ask(case: &Case<'_>) -> Outcome {
     let hold = retries.newest.filter(|_| retries.count >= max as usize).map(|newest| Hold {
         reason: Reason::ExhaustedRetries,
         because: Because::ExhaustedRetries { count: retries.count, max },
-        by: Some(Culprit::execution(newest)),
+        by: Some(Culprit::execution(&newest.key)),
         end: End::WhenCleared,
     });
     Outcome::of(hold)

@@ -27,7 +27,7 @@ fn computed(case: &Case<'_>) -> Option<Hold> {
     let newest = retries.newest?;
     let wait = case.policy.checks.exponential_backoff.after(retries.count);
     let until = later(newest.ended()?, wait.into());
-    Some(hold(Because::BackoffComputed { count: retries.count }, Culprit::execution(newest), until))
+    Some(hold(Because::BackoffComputed { count: retries.count }, Culprit::execution(&newest.key), until))
 }
 
 fn hold(because: Because, by: Culprit, until: Timestamp) -> Hold {

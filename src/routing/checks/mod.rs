@@ -2,6 +2,7 @@
 
 mod consecutive_failures;
 mod duplicate_in_progress;
+mod executor_cooldown;
 mod exhausted_retries;
 mod exponential_backoff;
 mod parent_state;
@@ -21,7 +22,7 @@ use super::{Case, Parent};
 use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution};
 
 /// The order of the checks; the first hit in mode enforce is the verdict.
-const CHECKS: [(Check, Ask); 9] = [
+const CHECKS: [(Check, Ask); 10] = [
     (Check::ParentState, parent_state::ask),
     (Check::PublishedBlock, published_block::ask),
     (Check::ConsecutiveFailures, consecutive_failures::ask),
@@ -31,6 +32,7 @@ const CHECKS: [(Check, Ask); 9] = [
     (Check::ExhaustedRetries, exhausted_retries::ask),
     (Check::RecentlyRemediated, recently_remediated::ask),
     (Check::ExponentialBackoff, exponential_backoff::ask),
+    (Check::ExecutorCooldown, executor_cooldown::ask),
 ];
 
 type Ask = fn(&Case<'_>) -> Outcome;
@@ -93,8 +95,8 @@ impl Culprit {
         Self { kind: Kind::RemediationRequest, key: key.clone() }
     }
 
-    fn execution(execution: &WorkflowExecution) -> Self {
-        Self { kind: Kind::WorkflowExecution, key: execution.key.clone() }
+    fn execution(key: &ObjectKey) -> Self {
+        Self { kind: Kind::WorkflowExecution, key: key.clone() }
     }
 }
 

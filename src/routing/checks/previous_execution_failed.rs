@@ -6,7 +6,7 @@ pub(super) fn ask(case: &Case<'_>) -> Outcome {
     Outcome::of(culprit.map(|wfe| Hold {
         reason: Reason::PreviousExecutionFailed,
         because: Because::PreviousExecutionFailed,
-        by: Some(Culprit::execution(wfe)),
+        by: Some(Culprit::execution(&wfe.key)),
         end: End::WhenCleared,
     }))
 }

@@ -12,7 +12,7 @@ pub(super) fn ask(case: &Case<'_>) -> Outcome {
         .map(|(wfe, completed)| Hold {
             reason: Reason::RecentlyRemediated,
             because: Because::RecentlyRemediated { completed },
-            by: Some(Culprit::execution(wfe)),
+            by: Some(Culprit::execution(&wfe.key)),
             end: End::At(later(completed, cooldown)),
         });
     Outcome::of(hold)

@@ -1,18 +1,20 @@
 use super::super::request::Stored;
-use super::super::view::older;
+use super::super::view::{Run, older};
 use super::*;
 use crate::api::facts::ExecutionPhase;
 
-/// One workflow on a target at a time (BR-WE-009).
+/// One workflow on a target at a time (BR-WE-009), also where an execution was given up and its run was not.
 pub(super) fn ask(case: &Case<'_>) -> Outcome {
-    let hold =
-        case.view.history.active_oldest_first().find(|execution| in_the_way(execution, case)).map(|execution| Hold {
-            reason: Reason::ResourceBusy,
-            because: Because::ResourceBusy,
-            by: Some(Culprit::execution(execution)),
-            end: End::WhenGone,
-        });
-    Outcome::of(hold)
+    let busy = |because, execution| Hold {
+        reason: Reason::ResourceBusy,
+        because,
+        by: Some(Culprit::execution(execution)),
+        end: End::WhenGone,
+    };
+    let active = case.view.history.active_oldest_first().find(|execution| in_the_way(execution, case));
+    let active = active.map(|execution| busy(Because::ResourceBusy, &execution.key));
+    let left = || case.view.runs.oldest_first().find(|run| runs_alone(run, case));
+    Outcome::of(active.or_else(|| left().map(|run| busy(Because::RunGoesOn, &run.execution))))
 }
 
 /// A candidate that is stored waits only for what runs or came before it, else two pending ones would hold each other for ever.
@@ -22,10 +24,19 @@ fn in_the_way(execution: &WorkflowExecution, case: &Case<'_>) -> bool {
         (Some(own), Some(Stored { created })) => {
             execution.phase == ExecutionPhase::Running
                 || execution.has_run
+                || case.view.runs.of(&execution.key).any(|run| run.goes_on)
                 || older((execution.created, &execution.key), (created, own)).is_lt()
         }
         _ => true,
     }
+}
+
+/// It goes on, and no active execution speaks for it. The candidate's own name does, where that is stored; else it is the
+/// name of one that is gone, and its run is not.
+fn runs_alone(run: &Run, case: &Case<'_>) -> bool {
+    let history = &case.view.history;
+    let own = case.request.is(&run.execution) && (case.request.stored.is_some() || history.knows(&run.execution));
+    run.goes_on && !own && !history.active_oldest_first().any(|execution| execution.key == run.execution)
 }
 
 #[cfg(test)]
@@ -56,6 +67,43 @@ mod tests {
         assert_eq!(view().history([running().named("we-new")]).says(ask), "pass");
         assert_eq!(view().stored(0).history([running().named("we-new")]).says(ask), "pass");
         assert_eq!(view().history([running().named("we-new").in_namespace("other")]).says(ask), "we-new until gone");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_without_its_execution_holds_the_target() {
+        for history in [vec![], vec![failed(BeforeItRan)], vec![failed(Ran)], vec![completed()]] {
+            let scene = view().history(history.clone()).runs([run_of("we-1")]);
+            assert_eq!(scene.says(ask), "we-1 until gone", "{history:?}");
+            assert_eq!(scene.hold(ask).because, Because::RunGoesOn);
+            assert_eq!(scene.runs([run_of("we-1").over()]).says(ask), "pass", "{history:?}");
+        }
+        assert_eq!(view().history([failed(Ran)]).runs([run_of("we-2")]).says(ask), "we-2 until gone");
+    }
+
+    #[test]
+    fn an_active_execution_speaks_for_its_run() {
+        let both = [failed(BeforeItRan).named("given-up"), running().named("active")];
+        let scene = view().history(both).runs([run_of("given-up").created(-99), run_of("active").created(-50)]);
+        assert_eq!((scene.says(ask), scene.hold(ask).because), ("active until gone".to_owned(), Because::ResourceBusy));
+        let young = view().stored(-100).history([pending().created(-99)]);
+        assert_eq!(young.clone().runs([run_of("we-1")]).says(ask), "we-1 until gone", "a pending one that has a run");
+        assert_eq!(young.runs([run_of("we-1").over()]).says(ask), "pass");
+    }
+
+    #[test]
+    fn of_several_runs_the_oldest_is_named() {
+        let runs = [run_of("b").created(-20), run_of("a").created(-10), run_of("c").created(-30).over()];
+        assert_eq!(view().runs(runs).says(ask), "b until gone");
+        assert_eq!(view().runs([run_of("b"), run_of("a")]).says(ask), "a until gone", "created at one time");
+    }
+
+    #[test]
+    fn the_candidates_own_run_is_not_in_its_way() {
+        let own = || view().runs([run_of("we-new")]);
+        assert_eq!(own().history([running().named("we-new")]).says(ask), "pass");
+        assert_eq!(own().history([failed(Ran).named("we-new")]).says(ask), "pass", "AlreadyExists will be the answer");
+        assert_eq!(own().stored(0).says(ask), "pass");
+        assert_eq!(own().says(ask), "we-new until gone", "one of this name was deleted, its run was not");
     }
 
     #[test]
