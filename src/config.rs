@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::duration::GoDuration;
+use crate::api::facts::is_dns_label;
 use crate::routing::{Policy, Staleness};
 
 /// Everything that can be set in the file. Every key has a default, shown in docs/configuration.md.
@@ -19,8 +20,24 @@ pub struct Settings {
     pub checks: crate::routing::Checks,
     /// How old knowledge may be.
     pub staleness: Staleness,
+    /// Where workflows run. Fixed at start.
+    pub execution: Execution,
     /// What one caller may take.
     pub limits: Limits,
+}
+
+/// The executor's side.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Execution {
+    /// The namespace of the PipelineRuns, as the executor is told itself.
+    pub namespace: String,
+}
+
+impl Default for Execution {
+    fn default() -> Self {
+        Self { namespace: "kubernaut-workflows".to_owned() }
+    }
 }
 
 /// Bounds on what callers send. Fixed at start; a reload does not change them.
@@ -108,6 +125,9 @@ impl Settings {
                 "checks.exponentialBackoff.base",
                 format!("expected at most max ({}), found {}", backoff.max, backoff.base),
             );
+        }
+        if !is_dns_label(&self.execution.namespace) {
+            return wrong("execution.namespace", format!("expected a namespace, found {:?}", self.execution.namespace));
         }
         if self.limits.admission_body_bytes < 1024 {
             return wrong(
@@ -235,9 +255,11 @@ mod tests {
         let rows = [
             (
                 "override: {enabled: true}",
-                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `limits`",
+                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `execution`, `limits`",
             ),
             ("checks: {unmanagedResource: {mode: enforce}}", "FILE: checks.unmanagedResource: unknown field"),
+            ("execution: {namespace: Work}", "FILE: execution.namespace: expected a namespace, found \"Work\""),
+            ("execution: {cooldown: 5m}", "FILE: execution.cooldown: unknown field"),
             ("checks: {resourceBusy: {mode: maybe}}", "FILE: checks.resourceBusy.mode: unknown variant `maybe`"),
             (
                 "staleness: {max: soon}",

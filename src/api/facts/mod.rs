@@ -14,6 +14,7 @@ pub use candidate::{Candidate, Cause, NotACandidate};
 pub use execution::{ExecutionPhase, Failure, WorkflowExecution};
 pub(crate) use lenient::{Mapping, Time};
 pub use request::{Block, RemediationRequest, RequestPhase};
+pub(crate) use target::is_dns_label;
 pub use target::{Target, TargetError, TargetId};
 
 pub use k8s_openapi::jiff::Timestamp;
