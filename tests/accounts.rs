@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use lockkeeper::api::facts::{ObjectKey, RemediationRequest, WorkflowExecution};
+use lockkeeper::api::facts::{ObjectKey, RemediationRequest, Target, WorkflowExecution};
 use lockkeeper::api::tekton::{PipelineRun, TaskRun};
 use lockkeeper::cluster::{Index, Input, Seen, Tracked};
 use lockkeeper::failure::{Account, Reason, Weight};
+use lockkeeper::routing::{self, Policy, Request};
 
 const RUNS: &str = "kubernaut-workflows";
 
@@ -320,4 +321,42 @@ fn a_kind_that_is_no_longer_served_is_gone() {
     assert_eq!(account(&index), Account::Gone { ran: true });
     assert_eq!(index.health().len(), 2);
     assert!(index.age().is_ok(), "what is absent is not waited for");
+}
+
+/// Who holds this target, where somebody does.
+fn holder(index: &Index, target: &str, cluster: Option<&str>) -> Option<String> {
+    let question = Request::target(Target::parse(target, cluster).unwrap());
+    let view = index.view(&question, Instant::now() + Duration::from_secs(10)).unwrap();
+    let verdict = routing::decide(&question, &view, &Policy::default(), at(0));
+    verdict.hold.filter(|hold| hold.reason == routing::Reason::ResourceBusy)?.by.map(|by| by.key.to_string())
+}
+
+#[test]
+fn a_run_is_on_the_target_of_its_execution_else_on_the_one_that_it_was_made_for() {
+    let index = index();
+    let mut made = run(going_on());
+    made["metadata"]["annotations"] = json!({"kubernaut.ai/target-resource": "Node/made-for"});
+    put::<PipelineRun>(&index, &made);
+    let held = |target| holder(&index, target, None);
+    assert_eq!(held("node/made-for").as_deref(), Some("payments/we"), "whose execution is not known");
+    let execution = |target: &str, phase: &str| {
+        json!({"metadata": {"namespace": "payments", "name": "we"}, "spec": {"targetResource": target, "clusterID": "eu"},
+               "status": {"phase": phase, "failureDetails": {"wasExecutionFailure": false}}})
+    };
+    put::<WorkflowExecution>(&index, &execution("Node/stored", "Failed"));
+    assert_eq!((held("Node/made-for"), held("Node/stored")), (None, None));
+    assert_eq!(holder(&index, "Node/stored", Some("eu")).as_deref(), Some("payments/we"));
+    put::<WorkflowExecution>(&index, &execution("no target at all", "Failed"));
+    assert_eq!(held("Node/made-for").as_deref(), Some("payments/we"));
+    index.remove::<WorkflowExecution>(&key("payments", "we"));
+    assert_eq!(held("Node/made-for").as_deref(), Some("payments/we"), "deleted, and its run was not");
+    put::<PipelineRun>(&index, &{
+        let mut over = made.clone();
+        over["status"] = failed();
+        over
+    });
+    assert_eq!(held("Node/made-for"), None);
+    made["metadata"]["labels"] = Value::Null;
+    put::<PipelineRun>(&index, &made);
+    assert_eq!(held("Node/made-for"), None, "a run that carries out no execution is nobody's business here");
 }
