@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::duration::GoDuration;
+use crate::api::facts::is_dns_label;
 use crate::routing::{Policy, Staleness};
 use crate::status::Rules;
 
@@ -24,8 +25,24 @@ pub struct Settings {
     pub classification: crate::status::Mode,
     /// Who may lift a hold, and how.
     pub clearance: crate::status::Clearance,
+    /// Where workflows run. Fixed at start.
+    pub execution: Execution,
     /// What one caller may take.
     pub limits: Limits,
+}
+
+/// The executor's side.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Execution {
+    /// The namespace of the PipelineRuns, as the executor is told itself.
+    pub namespace: String,
+}
+
+impl Default for Execution {
+    fn default() -> Self {
+        Self { namespace: "kubernaut-workflows".to_owned() }
+    }
 }
 
 /// Bounds on what callers send. Fixed at start; a reload does not change them.
@@ -119,6 +136,9 @@ impl Settings {
                 "checks.exponentialBackoff.base",
                 format!("expected at most max ({}), found {}", backoff.max, backoff.base),
             );
+        }
+        if !is_dns_label(&self.execution.namespace) {
+            return wrong("execution.namespace", format!("expected a namespace, found {:?}", self.execution.namespace));
         }
         if self.limits.admission_body_bytes < 1024 {
             return wrong(
@@ -246,9 +266,11 @@ mod tests {
         let rows = [
             (
                 "override: {enabled: true}",
-                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `limits`",
+                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `execution`, `limits`",
             ),
             ("checks: {unmanagedResource: {mode: enforce}}", "FILE: checks.unmanagedResource: unknown field"),
+            ("execution: {namespace: Work}", "FILE: execution.namespace: expected a namespace, found \"Work\""),
+            ("execution: {cooldown: 5m}", "FILE: execution.cooldown: unknown field"),
             ("checks: {resourceBusy: {mode: maybe}}", "FILE: checks.resourceBusy.mode: unknown variant `maybe`"),
             (
                 "staleness: {max: soon}",

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
-use crate::cluster::{Folder, Index, Pace, follow};
+use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::cluster::{Folder, Footing, Index, Pace, follow, follow_where_served};
 use crate::config::Settings;
 use crate::telemetry::{Admin, CertificateRow, Condition, StateRow, Telemetry, admin_router};
 use crate::tls::{self, Pair, TlsVersion};
@@ -45,14 +46,15 @@ const LOOK: Duration = Duration::from_secs(2);
 /// # Errors
 /// Where a socket cannot be bound or the state folder cannot be read.
 pub async fn serve(plan: Plan) -> anyhow::Result<()> {
-    let index = Arc::new(Index::default());
+    let executions = &plan.settings.execution.namespace;
+    let index = Arc::new(Index::with_executions_in(executions));
     let telemetry = Arc::new(Telemetry::default());
     let policy = Arc::new(ArcSwap::from_pointee(plan.settings.policy()));
     let rules = Arc::new(ArcSwap::from_pointee(plan.settings.rules()));
     let stop = CancellationToken::new();
 
     let (staleness, staleness_max) = watch::channel(plan.settings.staleness.max.get());
-    let sources = sources(plan.source, &index, &Pace::within(staleness_max))?;
+    let sources = sources(plan.source, &index, &Pace::within(staleness_max), executions)?;
 
     let socket =
         TcpListener::bind(plan.listen).await.with_context(|| format!("cannot listen on {} (--listen)", plan.listen))?;
@@ -100,7 +102,12 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
 }
 
 /// The futures that feed the index; they end only when they are dropped.
-fn sources(source: Source, index: &Arc<Index>, pace: &Pace) -> anyhow::Result<futures::future::BoxFuture<'static, ()>> {
+fn sources(
+    source: Source,
+    index: &Arc<Index>,
+    pace: &Pace,
+    executions: &str,
+) -> anyhow::Result<futures::future::BoxFuture<'static, ()>> {
     match source {
         Source::Folder(path) => {
             let folder = Folder::open(&path, index)?;
@@ -111,11 +118,16 @@ fn sources(source: Source, index: &Arc<Index>, pace: &Pace) -> anyhow::Result<fu
             }))
         }
         Source::Cluster(client) => {
-            let requests = tokio::spawn(follow::<RemediationRequest>(*client.clone(), index.clone(), pace.clone()));
-            let executions = tokio::spawn(follow::<WorkflowExecution>(*client, index.clone(), pace.clone()));
+            let (client, index, pace) = (|| (*client).clone(), || index.clone(), || pace.clone());
+            // Tasks of their own, so that a long list never waits behind an answer; a panic in one ends the process.
+            let following = [
+                tokio::spawn(follow_where_served::<PipelineRun>(client(), index(), pace(), executions)),
+                tokio::spawn(follow_where_served::<TaskRun>(client(), index(), pace(), executions)),
+                tokio::spawn(follow::<RemediationRequest>(client(), index(), pace())),
+                tokio::spawn(follow::<WorkflowExecution>(client(), index(), pace())),
+            ];
             Ok(Box::pin(async move {
-                // Tasks of their own, so that a long list never waits behind an answer; a panic in one ends the process.
-                let _ = futures::future::select(requests, executions).await;
+                let _ = futures::future::select_all(following).await;
             }))
         }
     }
@@ -162,7 +174,7 @@ impl Reload {
         self.text = text;
         match Settings::load(Some(file), crate::config::environment()) {
             Ok(settings) => {
-                tracing::info!(file = %file.display(), "configuration read anew; limits stay until a restart");
+                tracing::info!(file = %file.display(), "configuration read anew; limits and execution stay until a restart");
                 Some(settings)
             }
             Err(error) => {
@@ -200,6 +212,9 @@ fn conditions(index: &Index, staleness: Duration, pair: &Pair, stop: &Cancellati
     let inputs = index.health().into_iter().map(|health| {
         let age = health.age.unwrap_or(Duration::MAX);
         let (ok, says) = match health.listed {
+            false if health.footing == Footing::Denied => {
+                (true, "WARNING: may not be read and is not followed; the log says what to grant".to_owned())
+            }
             false => (false, "not listed yet".to_owned()),
             true if age > staleness => {
                 (false, format!("silent for {:.1}s, staleness.max is {staleness:?}", age.as_secs_f64()))

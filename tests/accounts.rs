@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use lockkeeper::api::facts::{ObjectKey, RemediationRequest, WorkflowExecution};
+use lockkeeper::api::facts::{ObjectKey, RemediationRequest, Target, WorkflowExecution};
 use lockkeeper::api::tekton::{PipelineRun, TaskRun};
 use lockkeeper::cluster::{Index, Input, Seen, Tracked};
 use lockkeeper::failure::{Account, Reason, Weight};
+use lockkeeper::routing::{self, Policy, Request};
 
 const RUNS: &str = "kubernaut-workflows";
 
@@ -41,7 +42,7 @@ fn put<T: Tracked>(index: &Index, object: &Value) {
 }
 
 /// The run `wfe-1` of `payments/we`, created at ten.
-fn run(status: Value) -> Value {
+fn run(status: &Value) -> Value {
     json!({
         "metadata": {
             "namespace": RUNS, "name": "wfe-1", "uid": "r1", "creationTimestamp": at(0).to_string(),
@@ -67,7 +68,7 @@ fn failed() -> Value {
     status
 }
 
-fn task(step: Value, condition: Value) -> Value {
+fn task(step: &Value, condition: &Value) -> Value {
     json!({
         "metadata": {
             "namespace": RUNS, "name": "wfe-1-a", "uid": "t1", "creationTimestamp": at(2).to_string(),
@@ -79,12 +80,12 @@ fn task(step: Value, condition: Value) -> Value {
 
 fn pending() -> Value {
     let condition = json!({"type": "Succeeded", "status": "Unknown", "reason": "Pending", "message": "m"});
-    task(json!({"name": "s", "waiting": {"reason": "PodInitializing"}}), condition)
+    task(&json!({"name": "s", "waiting": {"reason": "PodInitializing"}}), &condition)
 }
 
 fn at_work() -> Value {
     let condition = json!({"type": "Succeeded", "status": "Unknown", "reason": "Running", "message": "m"});
-    task(json!({"name": "s", "running": {"startedAt": at(5).to_string()}}), condition)
+    task(&json!({"name": "s", "running": {"startedAt": at(5).to_string()}}), &condition)
 }
 
 fn never_pulled() -> Value {
@@ -93,7 +94,7 @@ fn never_pulled() -> Value {
     let condition =
         json!({"type": "Succeeded", "status": "False", "reason": "TaskRunImagePullFailed", "message": message});
     let mut task =
-        task(json!({"name": "s", "terminated": {"exitCode": 1, "reason": "TaskRunImagePullFailed"}}), condition);
+        task(&json!({"name": "s", "terminated": {"exitCode": 1, "reason": "TaskRunImagePullFailed"}}), &condition);
     task["status"]["completionTime"] = json!(at(59).to_string());
     task
 }
@@ -121,7 +122,7 @@ fn ran(account: &Account) -> Option<bool> {
 fn a_run_is_told_by_its_own_record_and_that_of_its_tasks() {
     let index = index();
     assert_eq!(account(&index), Account::Unknown);
-    put::<PipelineRun>(&index, &run(going_on()));
+    put::<PipelineRun>(&index, &run(&going_on()));
     let Account::GoesOn { ran: Some(doubt) } = account(&index) else { panic!() };
     assert_eq!(doubt.weight, Weight::Doubt, "a child that is referred to and not known");
     put::<TaskRun>(&index, &pending());
@@ -130,7 +131,7 @@ fn a_run_is_told_by_its_own_record_and_that_of_its_tasks() {
     assert_eq!(ran(&account(&index)), Some(true));
     put::<PipelineRun>(
         &index,
-        &run(json!({"conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]})),
+        &run(&json!({"conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]})),
     );
     assert_eq!(account(&index), Account::Succeeded);
 }
@@ -139,7 +140,7 @@ fn a_run_is_told_by_its_own_record_and_that_of_its_tasks() {
 fn a_run_that_never_began_says_so() {
     let index = index();
     put::<TaskRun>(&index, &never_pulled());
-    put::<PipelineRun>(&index, &run(failed()));
+    put::<PipelineRun>(&index, &run(&failed()));
     let Account::Failed(failed) = account(&index) else { panic!() };
     assert_eq!((failed.reason, failed.ran), (Reason::ImagePullBackOff, false));
 }
@@ -149,7 +150,7 @@ fn a_run_that_never_began_says_so() {
 fn a_task_whose_end_is_not_known_yet_may_have_run() {
     let index = index();
     put::<TaskRun>(&index, &pending());
-    put::<PipelineRun>(&index, &run(failed()));
+    put::<PipelineRun>(&index, &run(&failed()));
     let Account::Failed(early) = account(&index) else { panic!() };
     assert!(early.ran && early.evidence.last().unwrap().weight == Weight::Doubt, "{early:?}");
     put::<TaskRun>(&index, &never_pulled());
@@ -159,15 +160,15 @@ fn a_task_whose_end_is_not_known_yet_may_have_run() {
 #[test]
 fn what_was_seen_at_work_counts_also_where_no_record_shows_it_any_more() {
     let index = index();
-    put::<PipelineRun>(&index, &run(going_on()));
+    put::<PipelineRun>(&index, &run(&going_on()));
     put::<TaskRun>(&index, &at_work());
     // The Pod was made again, and the image cannot be pulled any more.
     put::<TaskRun>(&index, &never_pulled());
-    put::<PipelineRun>(&index, &run(failed()));
+    put::<PipelineRun>(&index, &run(&failed()));
     let Account::Failed(failed) = account(&index) else { panic!() };
     assert_eq!((failed.reason, failed.ran), (Reason::ImagePullBackOff, true));
     // So it does when the run is made again under the same name, and after it is gone.
-    let mut again = run(Value::Null);
+    let mut again = run(&Value::Null);
     again["metadata"]["uid"] = json!("r2");
     index.remove::<TaskRun>(&key(RUNS, "wfe-1-a"));
     put::<PipelineRun>(&index, &again);
@@ -189,7 +190,7 @@ fn a_run_that_went_ran_unless_it_provably_never_started() {
         if let Some(task) = task {
             put::<TaskRun>(&index, &task);
         }
-        index.removed::<PipelineRun>(seen(&run(status)));
+        index.removed::<PipelineRun>(seen(&run(&status)));
         assert_eq!(account(&index), Account::Gone { ran: expected }, "{what}");
     }
 }
@@ -197,7 +198,7 @@ fn a_run_that_went_ran_unless_it_provably_never_started() {
 #[test]
 fn a_run_that_vanished_between_two_lists_may_have_run() {
     let index = index();
-    put::<PipelineRun>(&index, &run(Value::Null));
+    put::<PipelineRun>(&index, &run(&Value::Null));
     index.listed::<PipelineRun>(&HashSet::new());
     assert_eq!(account(&index), Account::Gone { ran: true });
 }
@@ -206,7 +207,7 @@ fn a_run_that_vanished_between_two_lists_may_have_run() {
 fn tasks_that_go_before_a_run_that_is_over_take_nothing_back() {
     let index = index();
     put::<TaskRun>(&index, &never_pulled());
-    put::<PipelineRun>(&index, &run(failed()));
+    put::<PipelineRun>(&index, &run(&failed()));
     index.remove::<TaskRun>(&key(RUNS, "wfe-1-a"));
     index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
     assert_eq!(account(&index), Account::Gone { ran: false });
@@ -215,11 +216,11 @@ fn tasks_that_go_before_a_run_that_is_over_take_nothing_back() {
 #[test]
 fn a_run_that_belongs_to_another_is_not_ours() {
     let index = index();
-    let mut other = run(going_on());
+    let mut other = run(&going_on());
     other["metadata"]["labels"]["kubernaut.ai/workflow-execution"] = json!("other");
     put::<PipelineRun>(&index, &other);
     assert_eq!(account_of(&index, -1, Some("wfe-1")), Account::Unknown);
-    let older = run(going_on());
+    let older = run(&going_on());
     put::<PipelineRun>(&index, &older);
     assert!(matches!(account_of(&index, 5, None), Account::GoesOn { .. }), "clocks differ a little");
     assert_eq!(account_of(&index, 60, None), Account::Unknown, "of an earlier execution of this name");
@@ -233,7 +234,7 @@ fn a_run_that_belongs_to_another_is_not_ours() {
 fn a_run_without_labels_is_found_by_the_name_that_the_status_gives() {
     for namespace in [RUNS, "payments"] {
         let index = index();
-        let mut bare = run(going_on());
+        let mut bare = run(&going_on());
         bare["metadata"]["labels"] = Value::Null;
         bare["metadata"]["namespace"] = json!(namespace);
         put::<PipelineRun>(&index, &bare);
@@ -245,9 +246,9 @@ fn a_run_without_labels_is_found_by_the_name_that_the_status_gives() {
 #[test]
 fn of_two_runs_the_one_that_goes_on_is_told_and_all_that_ran_counts() {
     let index = index();
-    put::<PipelineRun>(&index, &run(going_on()));
+    put::<PipelineRun>(&index, &run(&going_on()));
     put::<TaskRun>(&index, &at_work());
-    let mut second = run(failed());
+    let mut second = run(&failed());
     second["metadata"]["name"] = json!("wfe-2");
     second["metadata"]["creationTimestamp"] = json!(at(30).to_string());
     second["status"]["childReferences"] = json!([]);
@@ -262,7 +263,7 @@ fn the_memory_ends_with_the_execution() {
     let execution = json!({"metadata": {"namespace": "payments", "name": "we"}, "spec": {"targetResource": "Node/w"}});
     let index = index();
     put::<WorkflowExecution>(&index, &execution);
-    put::<PipelineRun>(&index, &run(going_on()));
+    put::<PipelineRun>(&index, &run(&going_on()));
     index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
     put::<WorkflowExecution>(&index, &execution);
     assert_eq!(account(&index), Account::Gone { ran: true }, "a change of the execution ends nothing");
@@ -275,7 +276,7 @@ fn of_executions_that_were_never_seen_the_latest_are_remembered() {
     let index = index();
     let execution = |i: usize| key("payments", &format!("we-{i}"));
     for i in 0..1500 {
-        let mut one = run(going_on());
+        let mut one = run(&going_on());
         one["metadata"]["labels"]["kubernaut.ai/workflow-execution"] = json!(execution(i).name);
         put::<PipelineRun>(&index, &one);
         index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
@@ -301,23 +302,61 @@ fn nothing_is_told_before_runs_that_are_looked_for_were_listed() {
 fn where_runs_may_not_be_read_any_more_none_is_known_and_what_was_seen_still_counts() {
     let index = index();
     put::<WorkflowExecution>(&index, &json!({"metadata": {"namespace": "payments", "name": "we"}, "spec": {}}));
-    put::<PipelineRun>(&index, &run(going_on()));
+    put::<PipelineRun>(&index, &run(&going_on()));
     put::<TaskRun>(&index, &at_work());
     index.denied::<PipelineRun>();
     index.denied::<TaskRun>();
     assert_eq!(account(&index), Account::Unknown);
     put::<TaskRun>(&index, &never_pulled());
-    put::<PipelineRun>(&index, &run(failed()));
+    put::<PipelineRun>(&index, &run(&failed()));
     assert_eq!(ran(&account(&index)), Some(true));
 }
 
 #[test]
 fn a_kind_that_is_no_longer_served_is_gone() {
     let index = index();
-    put::<PipelineRun>(&index, &run(going_on()));
+    put::<PipelineRun>(&index, &run(&going_on()));
     index.absent::<PipelineRun>();
     index.absent::<TaskRun>();
     assert_eq!(account(&index), Account::Gone { ran: true });
     assert_eq!(index.health().len(), 2);
     assert!(index.age().is_ok(), "what is absent is not waited for");
+}
+
+/// Who holds this target, where somebody does.
+fn holder(index: &Index, target: &str, cluster: Option<&str>) -> Option<String> {
+    let question = Request::target(Target::parse(target, cluster).unwrap());
+    let view = index.view(&question, Instant::now() + Duration::from_secs(10)).unwrap();
+    let verdict = routing::decide(&question, &view, &Policy::default(), at(0));
+    verdict.hold.filter(|hold| hold.reason == routing::Reason::ResourceBusy)?.by.map(|by| by.key.to_string())
+}
+
+#[test]
+fn a_run_is_on_the_target_of_its_execution_else_on_the_one_that_it_was_made_for() {
+    let index = index();
+    let mut made = run(&going_on());
+    made["metadata"]["annotations"] = json!({"kubernaut.ai/target-resource": "Node/made-for"});
+    put::<PipelineRun>(&index, &made);
+    let held = |target| holder(&index, target, None);
+    assert_eq!(held("node/made-for").as_deref(), Some("payments/we"), "whose execution is not known");
+    let execution = |target: &str, phase: &str| {
+        json!({"metadata": {"namespace": "payments", "name": "we"}, "spec": {"targetResource": target, "clusterID": "eu"},
+               "status": {"phase": phase, "failureDetails": {"wasExecutionFailure": false}}})
+    };
+    put::<WorkflowExecution>(&index, &execution("Node/stored", "Failed"));
+    assert_eq!((held("Node/made-for"), held("Node/stored")), (None, None));
+    assert_eq!(holder(&index, "Node/stored", Some("eu")).as_deref(), Some("payments/we"));
+    put::<WorkflowExecution>(&index, &execution("no target at all", "Failed"));
+    assert_eq!(held("Node/made-for").as_deref(), Some("payments/we"));
+    index.remove::<WorkflowExecution>(&key("payments", "we"));
+    assert_eq!(held("Node/made-for").as_deref(), Some("payments/we"), "deleted, and its run was not");
+    put::<PipelineRun>(&index, &{
+        let mut over = made.clone();
+        over["status"] = failed();
+        over
+    });
+    assert_eq!(held("Node/made-for"), None);
+    made["metadata"]["labels"] = Value::Null;
+    put::<PipelineRun>(&index, &made);
+    assert_eq!(held("Node/made-for"), None, "a run that carries out no execution is nobody's business here");
 }

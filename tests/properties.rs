@@ -8,8 +8,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use lockkeeper::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, Target, WorkflowExecution};
+use lockkeeper::api::tekton::{PipelineRun, TaskRun};
 use lockkeeper::cluster::{Index, Seen, Tracked};
-use lockkeeper::routing::{self, Policy, Request, Stored, View};
+use lockkeeper::failure::Account;
+use lockkeeper::routing::{self, Mode, Policy, Request, Stored, View};
 
 const NAMES: usize = 4;
 const TARGETS: [&str; 2] = ["n/Deployment/api", "Node/w"];
@@ -78,6 +80,48 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn run()(
+        execution in 0..NAMES,
+        labelled in prop::sample::select(vec![true, true, true, false]),
+        target in prop::sample::select(vec![json!("n/Deployment/api"), json!("Node/w"), json!("odd"), json!(null)]),
+        condition in prop::sample::select(vec![json!([]), condition("Unknown"), condition("True"), condition("False")]),
+        created in maybe_time(),
+        uid in prop::sample::select(vec!["r1", "r2"]),
+    ) -> Value {
+        let of = key(execution);
+        let labels = json!({"kubernaut.ai/workflow-execution": of.name, "kubernaut.ai/source-namespace": of.namespace});
+        json!({
+            "metadata": {
+                "creationTimestamp": created, "uid": uid, "labels": if labelled { labels } else { json!(null) },
+                "annotations": {"kubernaut.ai/target-resource": target},
+            },
+            "status": {"conditions": condition, "childReferences": [{"kind": "TaskRun", "name": "x-0"}]},
+        })
+    }
+}
+
+fn condition(status: &str) -> Value {
+    json!([{"type": "Succeeded", "status": status, "reason": "Failed", "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0)"}])
+}
+
+prop_compose! {
+    fn task()(
+        of in prop::sample::select(vec![json!("x-0"), json!("x-1"), json!(null)]),
+        step in prop::sample::select(vec![
+            json!({"name": "s", "running": {}}),
+            json!({"name": "s", "waiting": {"reason": "ImagePullBackOff"}}),
+            json!({"name": "s", "terminated": {"reason": "Error", "exitCode": 1}, "imageID": "i"}),
+        ]),
+        condition in prop::sample::select(vec![json!([]), condition("Unknown"), condition("True"), condition("False")]),
+    ) -> Value {
+        json!({
+            "metadata": {"labels": {"tekton.dev/pipelineRun": of}},
+            "status": {"podName": "p", "conditions": condition, "steps": [step]},
+        })
+    }
+}
+
 fn events(object: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         8 => (0..2 * NAMES, object).prop_map(|(i, object)| Event::Put(i, object)),
@@ -111,7 +155,10 @@ fn list<T: Tracked>(index: &Index, world: &World, order: impl Iterator<Item = us
 
 /// Lets the events happen and ends with a list, as a watch that was away does.
 fn live<T: Tracked>(index: &Index, events: &[Event], twice: bool) -> World {
-    let mut world = World::new();
+    live_on::<T>(index, World::new(), events, twice)
+}
+
+fn live_on<T: Tracked>(index: &Index, mut world: World, events: &[Event], twice: bool) -> World {
     for event in events {
         for _ in 0..=usize::from(twice) {
             match event {
@@ -163,9 +210,21 @@ fn view(index: &Index, question: &Request) -> View {
     View { age: Duration::ZERO, ..view }
 }
 
+fn ran(account: &Account) -> bool {
+    match account {
+        Account::Unknown => false,
+        Account::GoesOn { ran } => ran.is_some(),
+        Account::Succeeded => true,
+        Account::Failed(failed) => failed.ran,
+        Account::Gone { ran } => *ran,
+    }
+}
+
 /// All that anybody can read of a decision.
 fn told(question: &Request, view: &View) -> String {
-    let verdict = routing::decide(question, view, &Policy::default(), at(0));
+    let mut policy = Policy::default();
+    policy.checks.executor_cooldown.mode = Mode::Enforce;
+    let verdict = routing::decide(question, view, &policy, at(0));
     format!("{verdict:?}{:?}{:?}", verdict.message(), verdict.warning_lines())
 }
 
@@ -191,6 +250,39 @@ proptest! {
             let (lived, listed) = (view(&index, &question), view(&fresh, &question));
             prop_assert_eq!(format!("{lived:?}"), format!("{listed:?}"));
             prop_assert_eq!(told(&question, &lived), told(&question, &listed));
+        }
+    }
+
+    #[test]
+    fn runs_are_where_their_executions_are_however_that_came_about(
+        before in events(execution()),
+        runs in events(run()),
+        tasks in events(task()),
+        after in events(execution()),
+        twice in any::<bool>(),
+    ) {
+        let index = Index::default();
+        let requests = live::<RemediationRequest>(&index, &[], twice);
+        let executions = live::<WorkflowExecution>(&index, &before, twice);
+        let tasks = live::<TaskRun>(&index, &tasks, twice);
+        let runs = live::<PipelineRun>(&index, &runs, twice);
+        let executions = live_on::<WorkflowExecution>(&index, executions, &after, twice);
+        let fresh = fresh(&requests, &executions);
+        list::<PipelineRun>(&fresh, &runs, runs.keys().rev().copied());
+        list::<TaskRun>(&fresh, &tasks, tasks.keys().copied());
+        prop_assert_eq!(counts(&index), counts(&fresh));
+        for question in questions() {
+            let (lived, listed) = (view(&index, &question), view(&fresh, &question));
+            prop_assert_eq!(format!("{lived:?}"), format!("{listed:?}"));
+            prop_assert_eq!(told(&question, &lived), told(&question, &listed));
+        }
+        // What was seen on the way only adds to what the records say.
+        for execution in (0..2 * NAMES).map(key) {
+            let account = |index: &Index| index.account(&execution, None, Some("x-0"), Instant::now() + Duration::from_secs(10)).unwrap();
+            let (lived, listed) = (account(&index), account(&fresh));
+            prop_assert!(ran(&lived) || !ran(&listed), "{lived:?} {listed:?}");
+            let same = std::mem::discriminant(&lived) == std::mem::discriminant(&listed);
+            prop_assert!(same || matches!((&lived, &listed), (Account::Gone { .. }, Account::Unknown)), "{lived:?} {listed:?}");
         }
     }
 

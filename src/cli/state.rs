@@ -10,7 +10,8 @@ use kube::{Client, Config};
 
 use super::output::Format;
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
-use crate::cluster::{Folder, Index, list_once};
+use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::cluster::{Folder, Index, Tracked, list_once, list_where_served};
 use crate::config::Settings;
 use crate::routing::Policy;
 
@@ -33,7 +34,11 @@ pub(super) struct Asking {
 
 impl Asking {
     pub fn policy(&self) -> anyhow::Result<Policy> {
-        Ok(Settings::load(self.config.as_deref(), crate::config::environment())?.policy())
+        Ok(self.settings()?.policy())
+    }
+
+    fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings::load(self.config.as_deref(), crate::config::environment())?)
     }
 
     pub fn now(&self) -> Timestamp {
@@ -42,12 +47,12 @@ impl Asking {
 
     /// The state, read once.
     pub fn index(&self) -> anyhow::Result<Arc<Index>> {
-        load(self.state.as_deref())
+        load(self.state.as_deref(), &self.settings()?.execution.namespace)
     }
 }
 
-fn load(folder: Option<&Path>) -> anyhow::Result<Arc<Index>> {
-    let index = Arc::new(Index::default());
+fn load(folder: Option<&Path>, executions: &str) -> anyhow::Result<Arc<Index>> {
+    let index = Arc::new(Index::with_executions_in(executions));
     match folder {
         Some(folder) => {
             Folder::open(folder, &index)?;
@@ -56,10 +61,19 @@ fn load(folder: Option<&Path>) -> anyhow::Result<Arc<Index>> {
             let client = client().await?;
             list_once::<RemediationRequest>(&client, &index).await.context("cannot list remediationrequests")?;
             list_once::<WorkflowExecution>(&client, &index).await.context("cannot list workflowexecutions")?;
+            list_runs::<PipelineRun>(&client, &index, executions).await;
+            list_runs::<TaskRun>(&client, &index, executions).await;
             anyhow::Ok(())
         })?,
     }
     Ok(index)
+}
+
+/// Without them the answer is that of a gate that does not see runs, and says so.
+async fn list_runs<T: Tracked>(client: &Client, index: &Index, namespace: &str) {
+    if let Err(error) = list_where_served::<T>(client, index, namespace).await {
+        eprintln!("warning: {} in namespace {namespace} are not known here: {error}", T::INPUT);
+    }
 }
 
 /// The cluster as kubectl finds it: KUBECONFIG, ~/.kube/config, in-cluster.

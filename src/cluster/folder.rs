@@ -226,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn runs_and_their_tasks_are_read_in_whichever_namespace() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: r, namespace: x}\n---\n";
+        let task = "apiVersion: tekton.dev/v1beta1\nkind: TaskRun\nmetadata: {name: t, namespace: y}\n";
+        std::fs::write(folder.path().join("state.yaml"), [run, task].concat()).unwrap();
+        let index = Index::default();
+        Folder::open(folder.path(), &index).unwrap();
+        assert_eq!(objects(&index), [(0, 0), (0, 0), (1, 0), (1, 0)]);
+    }
+
+    #[test]
     fn of_two_files_that_hold_one_object_the_later_path_counts() {
         let folder = tempfile::tempdir().unwrap();
         let done = execution("a", "").replace("spec:", "status: {phase: Completed}\nspec:");
@@ -296,8 +307,9 @@ mod tests {
         let foreign = format!("apiVersion: example.com/v1\n{}", execution("a", ""));
         let nameless = "kind: WorkflowExecution\nmetadata: {}\n---\n";
         let odd = "kind: WorkflowExecution\nmetadata: {name: b}\nspec: {targetResource: 3}\n---\n";
-        let pod = "kind: Pod\nmetadata: {name: c}\n";
-        std::fs::write(folder.path().join("state.yaml"), [&foreign, nameless, odd, pod].concat()).unwrap();
+        let pod = "kind: Pod\nmetadata: {name: c}\n---\n";
+        let not_tektons = "apiVersion: example.com/v1\nkind: PipelineRun\nmetadata: {name: d}\n";
+        std::fs::write(folder.path().join("state.yaml"), [&foreign, nameless, odd, pod, not_tektons].concat()).unwrap();
         let index = Index::default();
         Folder::open(folder.path(), &index).unwrap();
         assert_eq!((known(&index), objects(&index)), (vec![], vec![(0, 0), (0, 1), (0, 0), (0, 0)]));

@@ -108,7 +108,7 @@ impl Index {
         let was_unreadable = T::table(&mut world).unreadable.contains(&key);
         world.forget::<T>(&key);
         let error = match facts {
-            Ok(facts) => return world.learn(Arc::new(facts)),
+            Ok(facts) => return world.learn(facts),
             Err(error) => error,
         };
         T::table(&mut world).unreadable.insert(key.clone());
@@ -128,7 +128,7 @@ impl Index {
     pub fn removed<T: Tracked>(&self, last: Seen<T>) {
         let mut world = self.world.write();
         if let Ok(facts) = last.facts {
-            world.learn(Arc::new(facts));
+            world.learn(facts);
         }
         world.lose::<T>(&last.key, Parting::Seen);
     }
@@ -266,7 +266,8 @@ impl World {
         self.siblings.get(&Signal::of(parent)).cloned().unwrap_or_default()
     }
 
-    fn learn<T: Tracked>(&mut self, facts: Arc<T>) {
+    fn learn<T: Tracked>(&mut self, facts: T) {
+        let facts = Arc::new(facts);
         facts.replaces(self);
         self.forget::<T>(facts.key());
         T::table(self).readable.insert(ByKey(facts.clone()));

@@ -67,30 +67,40 @@ pub(super) struct Pulse {
     pub last_event: Option<Timestamp>,
 }
 
-/// The pulse of every input.
+/// The pulse of every input. Kubernaut's objects are what the gate is for; Tekton's count once somebody looks for them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pulses([Pulse; Input::ALL.len()]);
+pub(super) struct Pulses {
+    requests: Pulse,
+    executions: Pulse,
+    runs: Pulse,
+    tasks: Pulse,
+}
 
 impl Default for Pulses {
-    /// Kubernaut's objects are what the gate is for; Tekton's count once somebody looks for them.
     fn default() -> Self {
-        Self(Input::ALL.map(|input| {
-            let footing = match input {
-                Input::RemediationRequests | Input::WorkflowExecutions => Footing::Counts,
-                Input::PipelineRuns | Input::TaskRuns => Footing::Absent,
-            };
-            Pulse { footing, listed: false, alive: None, last_event: None }
-        }))
+        let of = |footing| Pulse { footing, listed: false, alive: None, last_event: None };
+        let (counts, absent) = (of(Footing::Counts), of(Footing::Absent));
+        Self { requests: counts, executions: counts, runs: absent, tasks: absent }
     }
 }
 
 impl Pulses {
     pub fn of(&self, input: Input) -> Pulse {
-        self.0[input as usize]
+        match input {
+            Input::RemediationRequests => self.requests,
+            Input::WorkflowExecutions => self.executions,
+            Input::PipelineRuns => self.runs,
+            Input::TaskRuns => self.tasks,
+        }
     }
 
     pub fn of_mut(&mut self, input: Input) -> &mut Pulse {
-        &mut self.0[input as usize]
+        match input {
+            Input::RemediationRequests => &mut self.requests,
+            Input::WorkflowExecutions => &mut self.executions,
+            Input::PipelineRuns => &mut self.runs,
+            Input::TaskRuns => &mut self.tasks,
+        }
     }
 }
 

@@ -3,15 +3,17 @@
 //! In: watch streams of a cluster, or a folder of manifests. Out: a `routing::View` for one question, a
 //! `failure::Account` of one execution's run.
 //! Never: decides, answers, lists from the API server while a request waits.
-//! Fails: an input that is silent only grows old and says so; one object that cannot be read is counted and left out.
+//! Fails: an input that is silent only grows old and says so; Tekton's, which may not be there, do not count then; one object that cannot be read is counted and left out.
 
 mod folder;
 mod index;
 mod inputs;
 mod runs;
+mod tekton;
 mod watch;
 
 pub use folder::{Folder, FolderError};
 pub use index::{Index, Seen, Tracked, Unavailable};
 pub use inputs::{Footing, Health, Input};
+pub use tekton::{follow_where_served, list_where_served};
 pub use watch::{Pace, follow, list_once};

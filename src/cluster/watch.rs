@@ -48,10 +48,21 @@ impl Pace {
     }
 }
 
-/// Objects a page: a page is all that is held beside the facts.
-const PAGE: u32 = 500;
+/// Where a kind is served, and how many of its objects make a page: a page is all that is held beside the facts.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub path: String,
+    pub page: u32,
+}
+
+impl Place {
+    fn of_kubernaut<T: Tracked>() -> Self {
+        Self { path: format!("/apis/kubernaut.ai/v1alpha1/{}", T::INPUT), page: 500 }
+    }
+}
+
 /// A page that does not come for so long is given up.
-const CALL: Duration = Duration::from_secs(30);
+pub(super) const CALL: Duration = Duration::from_secs(30);
 /// Past the watch's own end, its connection counts as dead; an open that takes longer than a whole watch, too.
 const GRACE: Duration = Duration::from_secs(2);
 /// No watch that works ends before this: the shortest that we ask for lasts a second.
@@ -76,6 +87,16 @@ pub enum WatchError {
     Odd(serde_json::Error),
 }
 
+impl WatchError {
+    /// The HTTP status, where the API server answered with one.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api(kube::Error::Api(status)) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
 /// One line, without the debug form that kube appends.
 fn short(error: &kube::Error) -> String {
     match error {
@@ -85,35 +106,13 @@ fn short(error: &kube::Error) -> String {
 }
 
 /// Keeps the index true to the cluster until the future is dropped.
-pub async fn follow<T: Tracked>(client: Client, index: Arc<Index>, mut pace: Pace) {
-    let mut trouble = Trouble::default();
-    let mut reached = None;
+pub async fn follow<T: Tracked>(client: Client, index: Arc<Index>, pace: Pace) {
+    let mut stream = Stream::new(client, index, pace, Place::of_kubernaut::<T>());
     loop {
-        match step::<T>(&client, &index, &mut pace, &mut reached).await {
-            Ok(()) => trouble.over(T::INPUT),
-            Err(error) => {
-                // The stream itself said that it cannot go on from there.
-                if matches!(error, WatchError::Expired | WatchError::Broken(_)) {
-                    reached = None;
-                }
-                trouble.wait(T::INPUT, &error).await;
-            }
+        if let Err(error) = stream.step::<T>().await {
+            stream.wait(T::INPUT, &error).await;
         }
     }
-}
-
-/// A list where nothing is known, then one watch from there; a watch whose connection breaks is taken up where it broke.
-async fn step<T: Tracked>(
-    client: &Client,
-    index: &Index,
-    pace: &mut Pace,
-    reached: &mut Option<String>,
-) -> Result<(), WatchError> {
-    let version = match reached {
-        Some(version) => version,
-        None => reached.insert(list::<T>(client, index).await?),
-    };
-    watch::<T>(client, index, pace, version).await
 }
 
 /// Lists everything once, for a command that asks one question.
@@ -121,14 +120,53 @@ async fn step<T: Tracked>(
 /// # Errors
 /// Where the cluster cannot be reached or refuses.
 pub async fn list_once<T: Tracked>(client: &Client, index: &Index) -> Result<(), WatchError> {
-    list::<T>(client, index).await.map(drop)
+    list::<T>(client, index, &Place::of_kubernaut::<T>()).await.map(drop)
 }
 
-async fn list<T: Tracked>(client: &Client, index: &Index) -> Result<String, WatchError> {
+/// One input as it is followed.
+pub(super) struct Stream {
+    client: Client,
+    index: Arc<Index>,
+    pace: Pace,
+    place: Place,
+    /// The version from which the next watch goes on; none: a list comes first.
+    reached: Option<String>,
+    pub has_listed: bool,
+    trouble: Trouble,
+}
+
+impl Stream {
+    pub fn new(client: Client, index: Arc<Index>, pace: Pace, place: Place) -> Self {
+        Self { client, index, pace, place, reached: None, has_listed: false, trouble: Trouble::default() }
+    }
+
+    /// A list where nothing is known, then one watch from there; a watch whose connection breaks is taken up where it broke.
+    pub async fn step<T: Tracked>(&mut self) -> Result<(), WatchError> {
+        let version = match &mut self.reached {
+            Some(version) => version,
+            None => self.reached.insert(list::<T>(&self.client, &self.index, &self.place).await?),
+        };
+        self.has_listed = true;
+        watch::<T>(&self.client, &self.index, &mut self.pace, &self.place, version).await?;
+        self.trouble.over(T::INPUT);
+        Ok(())
+    }
+
+    /// After an error: says it, and returns when it is time to try again.
+    pub async fn wait(&mut self, input: super::Input, error: &WatchError) {
+        // The stream itself said that it cannot go on from there.
+        if matches!(error, WatchError::Expired | WatchError::Broken(_)) {
+            self.reached = None;
+        }
+        self.trouble.wait(input, error).await;
+    }
+}
+
+pub(super) async fn list<T: Tracked>(client: &Client, index: &Index, place: &Place) -> Result<String, WatchError> {
     let mut present = HashSet::new();
-    let mut params = ListParams::default().limit(PAGE);
+    let mut params = ListParams::default().limit(place.page);
     loop {
-        let request = Request::new(path::<T>()).list(&params).map_err(kube::Error::BuildRequest)?;
+        let request = Request::new(place.path.as_str()).list(&params).map_err(kube::Error::BuildRequest)?;
         let page = page(&in_time(CALL, client.request_text(request)).await?)?;
         for item in page.items {
             if let Some(seen) = item.seen::<T>() {
@@ -155,12 +193,13 @@ async fn watch<T: Tracked>(
     client: &Client,
     index: &Index,
     pace: &mut Pace,
+    place: &Place,
     reached: &mut String,
 ) -> Result<(), WatchError> {
     let length = pace.next();
     let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
     let params = WatchParams::default().timeout(seconds);
-    let request = Request::new(path::<T>()).watch(&params, reached).map_err(kube::Error::BuildRequest)?;
+    let request = Request::new(place.path.as_str()).watch(&params, reached).map_err(kube::Error::BuildRequest)?;
     let silence = length + GRACE;
     // A hanging open must not outlast what is known: its connection may be half dead, and the next one is another.
     let opened = tokio::select! {
@@ -212,8 +251,8 @@ fn take_in<T: Tracked>(index: &Index, event: WatchEvent<Item>, reached: &mut Str
         }
         WatchEvent::Deleted(item) => {
             item.version.clone_into(reached);
-            if let Some(key) = item.key {
-                index.remove::<T>(&key);
+            if let Some(last) = item.seen::<T>() {
+                index.removed(last);
             }
             index.event(T::INPUT, Timestamp::now());
         }
@@ -226,7 +265,7 @@ fn take_in<T: Tracked>(index: &Index, event: WatchEvent<Item>, reached: &mut Str
     Ok(())
 }
 
-async fn in_time<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, WatchError> {
+pub(super) async fn in_time<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, WatchError> {
     match timeout(limit, call).await {
         Err(_) => Err(WatchError::Silent(limit)),
         Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(WatchError::Expired),
@@ -234,19 +273,15 @@ async fn in_time<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>
     }
 }
 
-fn path<T: Tracked>() -> String {
-    format!("/apis/kubernaut.ai/v1alpha1/{}", T::INPUT)
-}
-
 /// Says each trouble once, waits longer each time, and says when it is over.
 #[derive(Default)]
-struct Trouble {
+pub(super) struct Trouble {
     said: Option<String>,
     times: u32,
 }
 
 impl Trouble {
-    async fn wait(&mut self, input: super::Input, error: &WatchError) {
+    pub async fn wait(&mut self, input: super::Input, error: &WatchError) {
         let times = self.times;
         self.times = (times + 1).min(8);
         // A version that is too old is nobody's trouble, and what happened meanwhile is wanted at once; unless it comes again.
@@ -263,7 +298,7 @@ impl Trouble {
     }
 
     /// A watch went well; a list alone is no end of it, what follows may break again.
-    fn over(&mut self, input: super::Input) {
+    pub fn over(&mut self, input: super::Input) {
         if self.said.take().is_some() {
             tracing::info!(%input, tries = self.times, "following this input again");
         }

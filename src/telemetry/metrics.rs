@@ -203,6 +203,10 @@ impl Metrics {
     }
 
     pub fn encode(&self, inputs: &[StateRow], certificates: &[CertificateRow]) -> String {
+        // An input that went takes its rows with it.
+        self.objects.clear();
+        self.unreadable.clear();
+        self.last_event.clear();
         for row in inputs {
             let labels = KindLabels { kind: row.kind };
             self.objects.get_or_create(&labels).set(gauge(row.objects));

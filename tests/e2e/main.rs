@@ -9,5 +9,6 @@ mod gate;
 mod lag;
 mod lifecycle;
 mod reasons;
+mod runs;
 mod stage;
 mod streams;

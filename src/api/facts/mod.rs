@@ -16,6 +16,7 @@ pub use execution::{ExecutionPhase, Failure, WorkflowExecution};
 pub(crate) use lenient::{Mapping, Time};
 pub use record::{Record, RunSummary, StatusCondition};
 pub use request::{Block, RemediationRequest, RequestPhase};
+pub(crate) use target::is_dns_label;
 pub use target::{Target, TargetError, TargetId};
 
 pub use k8s_openapi::jiff::Timestamp;

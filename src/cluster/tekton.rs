@@ -1,0 +1,150 @@
+//! Tekton's kinds as a source: followed where they are served and may be read, looked for where not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+
+use super::index::{Index, Tracked};
+use super::watch::{CALL, Pace, Place, Stream, Trouble, WatchError, in_time, list};
+
+/// How often a kind that is not there, or may not be read, is looked for: two small questions.
+const LOOK: Duration = Duration::from_secs(5);
+const GROUP: &str = "tekton.dev";
+/// The better one first.
+const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+/// A run carries its whole pipeline: a page of a hundred is some megabytes.
+const PAGE: u32 = 100;
+/// An API server that starts may not know yet what it serves: what was there is believed gone at the second look.
+const LOOKS: u32 = 2;
+
+/// Keeps the index true to a kind of Tekton's in one namespace, until the future is dropped. From this call on, no verdict
+/// comes before the first look has told whether the kind is there.
+pub fn follow_where_served<T: Tracked>(
+    client: Client,
+    index: Arc<Index>,
+    pace: Pace,
+    namespace: &str,
+) -> impl Future<Output = ()> + Send + use<T> {
+    index.expect(T::INPUT);
+    let namespace = namespace.to_owned();
+    let mut seeker = Seeker { client, index, pace, namespace, standing: Standing::New, trouble: Trouble::default() };
+    async move {
+        loop {
+            seeker.round::<T>().await;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Lists a kind of Tekton's once, where it is served.
+///
+/// # Errors
+/// Where the cluster cannot be reached or refuses.
+pub async fn list_where_served<T: Tracked>(client: &Client, index: &Index, namespace: &str) -> Result<(), WatchError> {
+    match place::<T>(client, namespace).await? {
+        Some(place) => list::<T>(client, index, &place).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+struct Seeker {
+    client: Client,
+    index: Arc<Index>,
+    pace: Pace,
+    namespace: String,
+    standing: Standing,
+    trouble: Trouble,
+}
+
+/// How it went last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    New,
+    /// It was followed; so many looks since have not found it.
+    Followed {
+        missed: u32,
+    },
+    Absent,
+    Denied,
+}
+
+impl Seeker {
+    /// One look, and all the following that it leads to.
+    async fn round<T: Tracked>(&mut self) {
+        let outcome = match place::<T>(&self.client, &self.namespace).await {
+            Ok(Some(place)) => {
+                self.trouble.over(T::INPUT);
+                self.follow::<T>(place).await
+            }
+            Ok(None) => return self.missed::<T>(),
+            Err(error) => error,
+        };
+        match outcome.code() {
+            Some(403) => self.denied::<T>(&outcome),
+            // It was served a moment ago: the next look tells.
+            Some(404) => {}
+            _ => self.trouble.wait(T::INPUT, &outcome).await,
+        }
+    }
+
+    /// Until it is served no longer, or may not be read any more.
+    async fn follow<T: Tracked>(&mut self, place: Place) -> WatchError {
+        if self.standing != Standing::New {
+            tracing::info!(input = %T::INPUT, path = place.path, "served now: following it");
+        }
+        let mut stream = Stream::new(self.client.clone(), self.index.clone(), self.pace.clone(), place);
+        loop {
+            let outcome = stream.step::<T>().await;
+            if stream.has_listed {
+                self.standing = Standing::Followed { missed: 0 };
+            }
+            match outcome {
+                Ok(()) => {}
+                Err(error) if matches!(error.code(), Some(403 | 404)) => return error,
+                Err(error) => stream.wait(T::INPUT, &error).await,
+            }
+        }
+    }
+
+    fn missed<T: Tracked>(&mut self) {
+        self.standing = match self.standing {
+            Standing::Absent => return,
+            Standing::Followed { missed } if missed + 1 < LOOKS => Standing::Followed { missed: missed + 1 },
+            _ => {
+                tracing::info!(input = %T::INPUT, "not served here; looking for it from time to time");
+                self.index.absent::<T>();
+                Standing::Absent
+            }
+        };
+    }
+
+    fn denied<T: Tracked>(&mut self, error: &WatchError) {
+        if self.standing == Standing::Denied {
+            return;
+        }
+        self.standing = Standing::Denied;
+        self.index.denied::<T>();
+        tracing::warn!(
+            input = %T::INPUT, %error,
+            "may not be read, and the gate does without: grant get, list and watch on {} (apiGroup {GROUP}) in namespace {}. \
+             Until then ResourceBusy does not see a run that goes on without its WorkflowExecution",
+            T::INPUT, self.namespace
+        );
+    }
+}
+
+async fn place<T: Tracked>(client: &Client, namespace: &str) -> Result<Option<Place>, WatchError> {
+    for version in VERSIONS {
+        let served = match in_time(CALL, client.list_api_group_resources(&format!("{GROUP}/{version}"))).await {
+            Ok(served) => served,
+            Err(error) if error.code() == Some(404) => continue,
+            Err(error) => return Err(error),
+        };
+        if served.resources.iter().any(|resource| resource.name == T::INPUT.as_str()) {
+            let path = format!("/apis/{GROUP}/{version}/namespaces/{namespace}/{}", T::INPUT);
+            return Ok(Some(Place { path, page: PAGE }));
+        }
+    }
+    Ok(None)
+}
