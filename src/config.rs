@@ -174,10 +174,35 @@ fn decode(origin: &str, tree: &Value) -> Result<Settings, ConfigError> {
         let problem = "expected a mapping or a value, found a list".to_owned();
         return Err(ConfigError::Key { origin: origin.to_owned(), key, problem });
     }
-    serde_path_to_error::deserialize(tree.clone()).map_err(|error| {
+    let mut tree = tree.clone();
+    let known = serde_json::to_value(Settings::default()).unwrap_or_default();
+    drop_empty(&mut tree, &known);
+    serde_path_to_error::deserialize(tree).map_err(|error| {
         let key = error.path().to_string();
-        ConfigError::Key { origin: origin.to_owned(), key, problem: error.into_inner().to_string() }
+        ConfigError::Key { origin: origin.to_owned(), key, problem: plainly(&error.into_inner().to_string()) }
     })
+}
+
+/// A key with nothing behind it says nothing: what it would set is the default.
+fn drop_empty(tree: &mut Value, known: &Value) {
+    let (Value::Object(members), Value::Object(known)) = (tree, known) else { return };
+    members.retain(|key, value| !(value.is_null() && known.contains_key(key)));
+    for (key, value) in members {
+        drop_empty(value, known.get(key).unwrap_or(&Value::Null));
+    }
+}
+
+/// What is expected, in the words of YAML.
+fn plainly(problem: &str) -> String {
+    let Some((found, expected)) = problem.split_once(", expected ") else { return problem.to_owned() };
+    let expected = match expected {
+        text if text.starts_with("struct ") => "a mapping",
+        "a nonzero u32" => "a whole number, at least 1",
+        "usize" | "u32" | "u64" => "a whole number",
+        "string or map" => "a word",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// The key of the first list: no key takes one, and a decoder would read it as the members of a mapping in their order.

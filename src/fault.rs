@@ -18,6 +18,8 @@ pub enum Fault {
     NotPost,
     #[error("expected Content-Type: application/json")]
     NotJson,
+    #[error("expected a body without Content-Encoding")]
+    Encoded,
     #[error("the body is larger than {limit} bytes (limits.admissionBodyBytes)")]
     TooLarge { limit: usize },
     #[error("not an AdmissionReview: {problem}")]
@@ -47,7 +49,7 @@ impl Fault {
             Self::NotPost => 405,
             Self::SlowBody { .. } => 408,
             Self::TooLarge { .. } => 413,
-            Self::NotJson => 415,
+            Self::NotJson | Self::Encoded => 415,
             Self::Panicked => 500,
             Self::NotReady { .. } | Self::Shed => 503,
         }
@@ -60,6 +62,7 @@ impl Fault {
             Self::NoSuchPath { .. } => "no_such_path",
             Self::NotPost => "not_post",
             Self::NotJson => "not_json",
+            Self::Encoded => "encoded",
             Self::TooLarge { .. } => "too_large",
             Self::NotAReview { .. } => "not_a_review",
             Self::SlowBody { .. } => "slow_body",

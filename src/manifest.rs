@@ -10,6 +10,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::api::facts::{Mapping, plainly};
+
 /// One object of a file.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -55,19 +57,39 @@ impl fmt::Display for Place {
 pub enum ManifestError {
     #[error("{file}: cannot be read: {error}")]
     Unreadable { file: Arc<str>, error: std::io::Error },
+    #[error("{file}: no object in it{}", if &**file == STANDARD_INPUT { " (or it was read already)" } else { "" })]
+    Nothing { file: Arc<str> },
     #[error("{place}: {problem}")]
     Syntax { place: Place, problem: String },
 }
+
+const STANDARD_INPUT: &str = "standard input";
 
 /// Reads a file, or standard input for `-`.
 ///
 /// # Errors
 /// Where the file cannot be read, or is neither YAML nor JSON.
 pub fn read(path: &Path) -> Result<Vec<Document>, ManifestError> {
-    let file: Arc<str> =
-        if path == Path::new("-") { "standard input".into() } else { path.display().to_string().into() };
-    let text = read_text(path).map_err(|error| ManifestError::Unreadable { file: file.clone(), error })?;
+    let (file, text) = source(path)?;
     parse(&file, &text)
+}
+
+/// Reads a file that should hold something; an empty List is something.
+///
+/// # Errors
+/// As [`read`], and where there is no document at all.
+pub fn read_some(path: &Path) -> Result<Vec<Document>, ManifestError> {
+    let (file, text) = source(path)?;
+    let texts = texts(&file, &text)?;
+    if texts.is_empty() { Err(ManifestError::Nothing { file }) } else { all_apart(&file, texts) }
+}
+
+fn source(path: &Path) -> Result<(Arc<str>, String), ManifestError> {
+    let file: Arc<str> = if path == Path::new("-") { STANDARD_INPUT.into() } else { path.display().to_string().into() };
+    match read_text(path) {
+        Ok(text) => Ok((file, text)),
+        Err(error) => Err(ManifestError::Unreadable { file, error }),
+    }
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {
@@ -116,7 +138,15 @@ fn is_manifest(path: &Path) -> bool {
 /// # Errors
 /// Where it is neither YAML nor JSON, or holds something that is no object.
 pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Document>, ManifestError> {
-    let texts = if looks_like_json(text) { json_documents(file, text)? } else { yaml_documents(file, text)? };
+    all_apart(file, texts(file, text)?)
+}
+
+/// Each document as JSON.
+fn texts(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
+    if looks_like_json(text) { json_documents(file, text) } else { yaml_documents(file, text) }
+}
+
+fn all_apart(file: &Arc<str>, texts: Vec<String>) -> Result<Vec<Document>, ManifestError> {
     let many = texts.len() > 1;
     let mut documents = Vec::with_capacity(texts.len());
     for (index, json) in texts.into_iter().enumerate() {
@@ -157,8 +187,10 @@ fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestEr
 pub fn yaml_problem(error: &serde_saphyr::Error) -> String {
     let place = error.location().map(|at| format!("line {}, column {}: ", at.line(), at.column())).unwrap_or_default();
     let said = first_line(&error.without_snippet().to_string());
-    // The place once, in front.
-    format!("{place}{}", said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said))
+    // The place once, in front; what a programmer could set is no help.
+    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+    let ends = [", use ", "; use ", ", set ", "; set ", " (use", " (set"].iter().filter_map(|hint| said.find(hint));
+    format!("{place}{}", ends.min().map_or(said, |at| &said[..at]))
 }
 
 fn first_line(text: &str) -> String {
@@ -169,18 +201,22 @@ fn first_line(text: &str) -> String {
 fn take_apart(place: Place, json: String, documents: &mut Vec<Document>) -> Result<(), ManifestError> {
     let syntax = |place: &Place, error: &serde_json::Error| ManifestError::Syntax {
         place: place.clone(),
-        problem: format!("expected a Kubernetes object with apiVersion and kind: {}", first_line(&error.to_string())),
+        problem: format!("expected a Kubernetes object with apiVersion and kind: {}", plainly(error)),
     };
-    let head: Head = serde_json::from_str(&json).map_err(|error| syntax(&place, &error))?;
+    let Mapping(head): Mapping<Head<'_>> = serde_json::from_str(&json).map_err(|error| syntax(&place, &error))?;
     let (kind, api_version) = (head.kind.unwrap_or_default(), head.api_version.unwrap_or_default());
     let Some(items) = head.items.filter(|_| kind.ends_with("List")) else {
         documents.push(Document { place, json, kind, api_version });
         return Ok(());
     };
-    let items: Vec<&RawValue> = serde_json::from_str(items.get()).map_err(|error| syntax(&place, &error))?;
+    let items: Vec<&RawValue> = serde_json::from_str(items.get()).map_err(|error| ManifestError::Syntax {
+        place: place.clone(),
+        problem: format!("items: {}", plainly(&error)),
+    })?;
     for (index, item) in items.into_iter().enumerate() {
         let place = Place { item: Some(index), ..place.clone() };
-        let head: Head = serde_json::from_str(item.get()).map_err(|error| syntax(&place, &error))?;
+        let Mapping(head): Mapping<Head<'_>> =
+            serde_json::from_str(item.get()).map_err(|error| syntax(&place, &error))?;
         // Items of a typed list may leave their kind to the list.
         let item_kind = head.kind.unwrap_or_else(|| kind.trim_end_matches("List").to_owned());
         let api_version = head.api_version.unwrap_or_else(|| api_version.clone());

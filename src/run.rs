@@ -171,7 +171,13 @@ impl Reload {
         if text == self.text {
             return None;
         }
+        let emptied = text.as_ref().is_none_or(|text| text.trim_ascii().is_empty());
+        let said_something = self.text.as_ref().is_some_and(|text| !text.trim_ascii().is_empty());
         self.text = text;
+        if emptied && said_something {
+            tracing::warn!(file = %file.display(), "the configuration is empty or gone; the last good one stands");
+            return None;
+        }
         match Settings::load(Some(file), crate::config::environment()) {
             Ok(settings) => {
                 tracing::info!(file = %file.display(), "configuration read anew; limits and execution stay until a restart");

@@ -13,7 +13,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("status", &["api", "failure", "line"]),
     ("fault", &[]),
     ("line", &[]),
-    ("manifest", &["line"]),
+    ("manifest", &["api", "line"]),
     ("cluster", &["api", "routing", "failure", "manifest", "line"]),
     ("webhook", &["api", "routing", "failure", "status", "cluster", "fault", "telemetry", "config", "line"]),
     ("telemetry", &["api", "routing", "failure", "status", "fault", "line"]),

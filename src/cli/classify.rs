@@ -81,8 +81,7 @@ struct Refusal {
 
 impl Found {
     fn take_file(&mut self, file: &Path) {
-        match manifest::read(file) {
-            Ok(documents) if documents.is_empty() => self.faults.push(format!("{}: no object in it", file.display())),
+        match manifest::read_some(file) {
             Ok(documents) => documents.iter().for_each(|document| self.take(document)),
             Err(error) => self.faults.push(error.to_string()),
         }

@@ -22,7 +22,7 @@ NS/NAME is a WorkflowExecution, else a RemediationRequest; with --target alone, 
 Exit code: 0 nothing holds it, 1 something does, 2 the question makes no sense.")]
 pub(super) struct Explain {
     /// WorkflowExecution or RemediationRequest to explain
-    #[arg(value_name = "NS/NAME", required_unless_present = "target", value_parser = parse_key)]
+    #[arg(value_name = "NS/NAME", value_parser = parse_key)]
     object: Option<ObjectKey>,
     /// Target to ask about: ns/kind/name or kind/name
     #[arg(long, value_name = "TARGET")]
@@ -44,6 +44,9 @@ struct Question {
 
 impl Explain {
     pub fn run(self) -> anyhow::Result<Ended> {
+        if self.object.is_none() && self.target.is_none() {
+            anyhow::bail!("name a WorkflowExecution or RemediationRequest as NS/NAME, or a --target; see --help");
+        }
         let policy = self.asking.policy()?;
         let target = self.target.as_deref().map(|text| Target::parse(text, self.cluster.as_deref())).transpose();
         let target = target.map_err(|error| anyhow::anyhow!("--target: {error}"))?;
@@ -84,7 +87,7 @@ fn question(index: &Index, object: Option<&ObjectKey>, target: Option<Target>) -
                 anyhow::bail!("{key}: no WorkflowExecution and no RemediationRequest of this name that can be read")
             }
         },
-        (None, None) => anyhow::bail!("name a WorkflowExecution, a RemediationRequest or a --target"),
+        (None, None) => anyhow::bail!("name a WorkflowExecution or RemediationRequest as NS/NAME, or a --target"),
     }
 }
 
@@ -109,7 +112,11 @@ fn for_parent(key: &ObjectKey, request: Option<&RemediationRequest>, target: Tar
     let parent = ParentRef { namespace: key.namespace.clone(), name: key.name.clone(), uid: None };
     let workflow_id = request.and_then(|request| request.selected_workflow_id.clone());
     Question {
-        about: format!("RemediationRequest {key}"),
+        about: match request {
+            // A candidate may ask for another uid of the same name.
+            Some(request) if !request.uid.is_empty() => format!("RemediationRequest {key}, uid {}", request.uid),
+            _ => format!("RemediationRequest {key}"),
+        },
         request: Request {
             key: None,
             stored: None,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{Ended, state};
 use crate::config::Settings;
@@ -28,13 +28,13 @@ pub(super) struct Serve {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Where to serve HTTPS
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443", value_parser = address)]
     listen: SocketAddr,
     /// Where to serve probes and metrics, in plain HTTP
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     admin_listen: SocketAddr,
-    /// Where the certificate comes from [default: files with --tls-cert, dev with --state]
-    #[arg(long, value_name = "MODE")]
+    /// Where the certificate comes from: files or dev [default: files with --tls-cert, dev with --state]
+    #[arg(long, value_name = "MODE", value_parser = tls_mode)]
     tls_mode: Option<TlsMode>,
     /// Certificate chain (PEM), leaf first
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -42,9 +42,9 @@ pub(super) struct Serve {
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Where --tls-mode dev keeps its CA and pair
-    #[arg(long, value_name = "DIR", default_value = "certs/dev")]
-    tls_dir: PathBuf,
+    /// Where --tls-mode dev keeps its CA and pair [default: certs/dev]
+    #[arg(long, value_name = "DIR", conflicts_with = "tls_cert")]
+    tls_dir: Option<PathBuf>,
     /// The oldest TLS version to speak
     #[arg(long, value_name = "VERSION", default_value = "1.3")]
     tls_min_version: TlsVersion,
@@ -53,12 +53,25 @@ pub(super) struct Serve {
     log_format: LogFormat,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TlsMode {
     /// --tls-cert and --tls-key
     Files,
     /// Make a development CA and pair in --tls-dir, or take the one that is there
     Dev,
+}
+
+fn tls_mode(text: &str) -> Result<TlsMode, String> {
+    match text {
+        "files" => Ok(TlsMode::Files),
+        "dev" => Ok(TlsMode::Dev),
+        "self" => Err("a self-managed certificate is not built yet; use files or dev".to_owned()),
+        _ => Err("expected files (--tls-cert and --tls-key) or dev (a development pair in --tls-dir)".to_owned()),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 0.0.0.0:9443 or [::1]:9443".to_owned())
 }
 
 /// What a development pair is good for.
@@ -88,6 +101,10 @@ impl Serve {
         Ok(Ended::Well)
     }
 
+    fn dev_folder(&self) -> &Path {
+        self.tls_dir.as_deref().unwrap_or(Path::new("certs/dev"))
+    }
+
     fn pair(&self) -> anyhow::Result<Pair> {
         let files = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
         match (self.tls_mode, files) {
@@ -96,8 +113,8 @@ impl Serve {
             }
             (Some(TlsMode::Files), None) => anyhow::bail!("--tls-mode files needs --tls-cert and --tls-key"),
             (_, Some((certificate, key))) => Ok(Pair::load(certificate, key)?),
-            (Some(TlsMode::Dev), None) => dev_pair(&self.tls_dir),
-            (None, None) if self.state.is_some() => dev_pair(&self.tls_dir),
+            (Some(TlsMode::Dev), None) => dev_pair(self.dev_folder()),
+            (None, None) if self.state.is_some() => dev_pair(self.dev_folder()),
             (None, None) => anyhow::bail!(
                 "no certificate: give --tls-cert and --tls-key, or --tls-mode dev for development (a self-managed certificate is not built yet)"
             ),
@@ -111,6 +128,7 @@ fn dev_pair(folder: &Path) -> anyhow::Result<Pair> {
     let [ca, certificate, key] = &files;
     if files.iter().any(|file| file.exists()) {
         let usable = Pair::load(certificate, key).map_err(anyhow::Error::from).and_then(|pair| {
+            anyhow::ensure!(ca.exists(), "{} is missing", ca.display());
             pair.valid_at(SystemTime::now()).map_err(anyhow::Error::msg)?;
             Ok(pair)
         });

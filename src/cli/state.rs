@@ -78,9 +78,13 @@ async fn list_runs<T: Tracked>(client: &Client, index: &Index, namespace: &str) 
 
 /// The cluster as kubectl finds it: KUBECONFIG, ~/.kube/config, in-cluster.
 pub(super) async fn client() -> anyhow::Result<Client> {
-    let mut config = Config::infer()
-        .await
-        .context("no cluster found by KUBECONFIG, ~/.kube/config or in-cluster; name a folder with --state instead")?;
+    let mut config = Config::infer().await.map_err(|error| {
+        let said = error.to_string();
+        let said = said.rsplit("failed to read kubeconfig from ").next().unwrap_or_default();
+        anyhow::anyhow!(
+            "no cluster found by KUBECONFIG, ~/.kube/config or in-cluster; name a folder with --state instead: {said}"
+        )
+    })?;
     // Our own loops decide when to try again, and say so.
     config.default_retry = false;
     Client::try_from(config).context("the cluster's client cannot be made")
@@ -88,5 +92,5 @@ pub(super) async fn client() -> anyhow::Result<Client> {
 
 /// Reads `--at`.
 fn parse_at(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| "expected an RFC 3339 time such as 2026-01-05T10:04:00Z".to_owned())
+    crate::api::facts::time(text).ok_or_else(|| "expected an RFC 3339 time such as 2026-01-05T10:04:00Z".to_owned())
 }

@@ -80,7 +80,7 @@ pub enum WatchError {
     #[error("the watch ended as soon as it began")]
     AtOnce,
     #[error("{}", short(.0))]
-    Api(#[from] kube::Error),
+    Api(kube::Error),
     #[error("no answer within {0:?}")]
     Silent(Duration),
     #[error("the answer is not a list: {0}")]
@@ -97,12 +97,28 @@ impl WatchError {
     }
 }
 
+/// Its text is all of it: a chain of sources would say the same again.
+impl From<kube::Error> for WatchError {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
+}
+
 /// One line, without the debug form that kube appends.
 fn short(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => crate::line::one_line(&status.message, 300),
-        other => crate::line::one_line(&other.to_string(), 300),
-    }
+    let text = match error {
+        kube::Error::Api(status) if status.code == 401 => {
+            "the API server does not know this user (401 Unauthorized); renew the token or certificate in the kubeconfig".to_owned()
+        }
+        kube::Error::Api(status) => status.message.clone(),
+        other => format!("the API server cannot be reached: {}", root(other)),
+    };
+    crate::line::one_line(&text, 300)
+}
+
+/// What lies under all the layers that pass it on.
+fn root(error: &dyn std::error::Error) -> &dyn std::error::Error {
+    error.source().map_or(error, root)
 }
 
 /// Keeps the index true to the cluster until the future is dropped.

@@ -19,7 +19,10 @@ const DEFAULT_FILTER: &str = "info,kube_client=error,hyper=warn,rustls=warn,towe
 
 /// Sends the process's log to standard error; `RUST_LOG` says how much.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let parsed = asked.as_deref().map(EnvFilter::try_new).transpose();
+    let wrong = parsed.as_ref().err().map(ToString::to_string);
+    let filter = parsed.ok().flatten().unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second call in one process (tests) keeps the first subscriber.
@@ -28,4 +31,10 @@ pub fn init(format: LogFormat) {
         LogFormat::Auto if !terminal => builder.json().flatten_event(true).try_init(),
         LogFormat::Text | LogFormat::Auto => builder.with_ansi(terminal).try_init(),
     };
+    if let Some(problem) = wrong {
+        tracing::warn!(
+            problem,
+            "RUST_LOG is not understood and not taken; expected something like info or lockkeeper=debug"
+        );
+    }
 }

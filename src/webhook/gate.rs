@@ -87,6 +87,9 @@ pub(super) async fn answer(
     if !is_json(&headers) {
         return gate.refuse(webhook.as_str(), &Fault::NotJson, None, started);
     }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return gate.refuse(webhook.as_str(), &Fault::Encoded, None, started);
+    }
     let review = match Review::decode(&body) {
         Ok(review) => review,
         Err(error) => {

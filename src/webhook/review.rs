@@ -65,9 +65,13 @@ impl<'a> Review<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, ReviewError> {
         let text = std::str::from_utf8(body)
             .map_err(|error| ReviewError(format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
+        if text.trim_ascii().is_empty() {
+            return Err(ReviewError("the body is empty".to_owned()));
+        }
         let Mapping(wire): Mapping<Wire<'a>> = serde_json::from_str(text).map_err(|error| {
             let (path, error) = locate::<Mapping<Wire<'_>>>(text, error);
-            ReviewError(format!("{path}: {}", plainly(&error)))
+            let at = if matches!(&*path, "." | "?") { String::new() } else { format!("{path}: ") };
+            ReviewError(format!("{at}{} (line {}, column {})", plainly(&error), error.line(), error.column()))
         })?;
         wire.into_review()
     }
@@ -219,7 +223,8 @@ mod tests {
     #[test]
     fn what_is_no_review_is_told_why() {
         for (body, expected) in [
-            ("", "EOF while parsing a value"),
+            ("", "the body is empty"),
+            ("{", "EOF while parsing an object (line 1, column 1)"),
             ("[]", "expected"),
             ("{}", "kind is none, expected AdmissionReview"),
             (r#"{"kind":"Pod"}"#, "kind is Pod, expected AdmissionReview"),

@@ -85,7 +85,7 @@ impl<'de> Visitor<'de> for TimeVisitor {
 }
 
 /// RFC 3339 has a date, a time and an offset; jiff reads more forms than that.
-fn rfc3339(text: &str) -> Option<Timestamp> {
+pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
     let at = |place| text.as_bytes().get(place).copied();
     let dated =
         at(4) == Some(b'-') && at(7) == Some(b'-') && matches!(at(10), Some(b'T' | b't' | b' ')) && text.len() >= 20;

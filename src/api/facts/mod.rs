@@ -63,6 +63,12 @@ pub struct ReadError {
     pub problem: String,
 }
 
+/// A time in any form of RFC 3339.
+#[must_use]
+pub fn time(text: &str) -> Option<Timestamp> {
+    lenient::rfc3339(text)
+}
+
 /// Decodes the members that a type names and skips the rest, at any depth.
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
     serde_json::from_str(json).map_err(|error| {
