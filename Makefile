@@ -32,7 +32,7 @@ test: ## Everything, the real API server included (builds the test bench once: f
 	HELM="$$bench/helm" tests/chart.sh
 
 .PHONY: unit
-unit: ## What needs no test bench: seconds
+unit: ## What needs no test bench: a minute or two
 	$(CARGO) test --locked --lib --test admission --test architecture --test cli
 
 .PHONY: e2e

@@ -15,7 +15,7 @@ use crate::routing::{self, End, Request, Stored, Verdict, View};
 #[derive(Args)]
 #[command(after_help = "Examples:
   lockkeeper explain payments/rr-8 --target payments/Deployment/api
-  lockkeeper explain payments/we-rr-8 --state examples/state --at 2026-01-05T10:02:33Z
+  lockkeeper explain payments/rr-api-8 --state examples/state --at 2026-01-05T10:02:33Z
   lockkeeper explain --target Node/worker-1 --cluster eu-1 -o json
 
 NS/NAME is a WorkflowExecution, else a RemediationRequest; with --target alone, whatever holds that target is told.

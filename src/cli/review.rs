@@ -18,7 +18,7 @@ use crate::webhook::{Question, Review as AdmissionReview};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  lockkeeper review candidate.yaml --state examples/state
+  lockkeeper review examples/reviews/allowed.json --state examples/state --at 2026-01-05T10:02:33Z
   lockkeeper review examples/reviews/*.json --state examples/state --at 2026-01-05T10:02:33Z
   kubectl get wfe -A -o yaml | lockkeeper review - -o json
 
