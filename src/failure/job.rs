@@ -123,10 +123,13 @@ fn ran(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Evidence
     if let Some((source, state)) = at(Started::Doubt) {
         return Some(source.says(Weight::Doubt, format!("may have started ({state})")));
     }
-    let silent =
-        |pod: &&&Pod| pod.containers.is_empty() && pod.failed && !text::pod(&pod.message).is_some_and(|(_, away)| away);
+    let silent = |pod: &&&Pod| {
+        pod.containers.is_empty() && !pod.pending && !text::pod(&pod.message).is_some_and(|(_, away)| away)
+    };
     if let Some(pod) = pods.iter().find(silent) {
-        return Some(Source::of("Pod", &pod.key).says(Weight::Doubt, "failed, and nothing is known of its containers"));
+        return Some(
+            Source::of("Pod", &pod.key).says(Weight::Doubt, "was there, and nothing is known of its containers"),
+        );
     }
     let unknown = job.pods > i64::try_from(pods.len()).unwrap_or(i64::MAX);
     // It used its tries up, so there were some, whatever its counters say.

@@ -17,6 +17,8 @@ mod refusal;
 mod run;
 mod started;
 mod table;
+#[cfg(test)]
+mod tests;
 mod text;
 mod words;
 

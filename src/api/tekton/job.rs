@@ -28,7 +28,8 @@ pub struct Pod {
     /// The Job that it belongs to, by label or owner.
     pub job: Option<Box<str>>,
     pub created: Option<Timestamp>,
-    pub failed: bool,
+    /// Its containers were still to be made, as far as it says.
+    pub pending: bool,
     /// The kubelet's own words of the whole Pod: Evicted, DeadlineExceeded …
     pub reason: Box<str>,
     pub message: Box<str>,
@@ -78,6 +79,7 @@ impl Pod {
     pub fn from_json(json: &str) -> Option<Self> {
         let stored: Stored<PodStatus> = object(json)?;
         let meta = stored.metadata.0?;
+        let waits = !stored.status.is_present();
         let (status, readable) = match stored.status {
             Member::Read(status) => (status, true),
             Member::Absent => (PodStatus::default(), true),
@@ -92,7 +94,7 @@ impl Pod {
             key: meta.key()?,
             job: by_label().or_else(|| meta.owned_by("Job")),
             created: meta.created(),
-            failed: said(status.phase).is_some_and(|phase| &*phase == "Failed"),
+            pending: waits || said(status.phase).is_some_and(|phase| &*phase == "Pending"),
             reason: text(status.reason),
             message: text(status.message),
             scheduled: condition(status.conditions, "PodScheduled"),
