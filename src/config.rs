@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::api::duration::GoDuration;
 use crate::api::facts::is_dns_label;
 use crate::routing::{Policy, Staleness};
+use crate::status::Rules;
 
 /// Everything that can be set in the file. Every key has a default, shown in docs/configuration.md.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -20,6 +21,10 @@ pub struct Settings {
     pub checks: crate::routing::Checks,
     /// How old knowledge may be.
     pub staleness: Staleness,
+    /// What becomes of the failure details that are written.
+    pub classification: crate::status::Mode,
+    /// Who may lift a hold, and how.
+    pub clearance: crate::status::Clearance,
     /// Where workflows run. Fixed at start.
     pub execution: Execution,
     /// What one caller may take.
@@ -107,6 +112,12 @@ impl Settings {
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy { checks: self.checks.clone(), staleness: self.staleness.clone() }
+    }
+
+    /// What status writes are held to.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules { classification: self.classification, clearance: self.clearance.clone() }
     }
 
     fn check(&self, origin: &str) -> Result<(), ConfigError> {
@@ -255,7 +266,7 @@ mod tests {
         let rows = [
             (
                 "override: {enabled: true}",
-                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `execution`, `limits`",
+                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `execution`, `limits`",
             ),
             ("checks: {unmanagedResource: {mode: enforce}}", "FILE: checks.unmanagedResource: unknown field"),
             ("execution: {namespace: Work}", "FILE: execution.namespace: expected a namespace, found \"Work\""),

@@ -17,6 +17,7 @@
 pub mod api;
 pub mod failure;
 pub mod routing;
+pub mod status;
 
 pub mod fault;
 pub mod line;

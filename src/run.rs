@@ -50,6 +50,7 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let index = Arc::new(Index::with_executions_in(executions));
     let telemetry = Arc::new(Telemetry::default());
     let policy = Arc::new(ArcSwap::from_pointee(plan.settings.policy()));
+    let rules = Arc::new(ArcSwap::from_pointee(plan.settings.rules()));
     let stop = CancellationToken::new();
 
     let (staleness, staleness_max) = watch::channel(plan.settings.staleness.max.get());
@@ -67,8 +68,13 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
         "serving"
     );
 
-    let gate = Arc::new(Gate { index: index.clone(), policy: policy.clone(), telemetry: telemetry.clone() });
-    let app = router(gate, &plan.settings.limits);
+    let gate = Arc::new(Gate {
+        index: index.clone(),
+        policy: policy.clone(),
+        rules: rules.clone(),
+        telemetry: telemetry.clone(),
+    });
+    let app = router(&gate, &plan.settings.limits);
     let listener = tls::Listener {
         socket,
         tls: plan.pair.server_config(plan.oldest_tls)?,
@@ -80,7 +86,7 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let admin_stop = CancellationToken::new();
     let probing =
         axum::serve(admin_socket, admin_router(admin)).with_graceful_shutdown(admin_stop.clone().cancelled_owned());
-    let chores = chores(plan.config_file, policy, staleness, telemetry.clone());
+    let chores = chores(plan.config_file, policy, rules, staleness, telemetry.clone());
 
     tokio::select! {
         // Probes answer until the last review is answered.
@@ -130,6 +136,7 @@ fn sources(
 async fn chores(
     config_file: Option<PathBuf>,
     policy: Arc<ArcSwap<crate::routing::Policy>>,
+    rules: Arc<ArcSwap<crate::status::Rules>>,
     staleness: watch::Sender<Duration>,
     telemetry: Arc<Telemetry>,
 ) {
@@ -140,6 +147,7 @@ async fn chores(
         telemetry.sweep();
         if let Some(settings) = reload.look() {
             policy.store(Arc::new(settings.policy()));
+            rules.store(Arc::new(settings.rules()));
             staleness.send_if_modified(|max| std::mem::replace(max, settings.staleness.max.get()) != *max);
         }
     }

@@ -1,7 +1,7 @@
 //! What is known of the run that carries an execution out, whatever became of it.
 
-use super::evidence::Evidence;
-use super::{Classification, may_have_run, of_run};
+use super::evidence::{Evidence, Source, Weight};
+use super::{Classification, Reason, may_have_run, of_run};
 use crate::api::tekton::{PipelineRun, TaskRun};
 
 /// The state of a run, told by its own record and by what a watcher remembers.
@@ -35,4 +35,35 @@ impl Account {
             None => Self::GoesOn { ran: may_have_run(run, tasks) },
         }
     }
+
+    /// What a status has to say that calls the execution Failed, with this reason and message, while the account is this.
+    /// None: nothing is known that it could be held against.
+    #[must_use]
+    pub fn against_failed(&self, reason: Reason, message: &str) -> Option<Classification> {
+        let ran = |message: String, says: &str| {
+            Some(Classification {
+                reason,
+                ran: true,
+                task: None,
+                step: None,
+                exit_code: None,
+                message: message.into(),
+                failed_at: None,
+                evidence: vec![Source::nameless("PipelineRun").says(Weight::Run, says)],
+            })
+        };
+        match self {
+            Self::Failed(found) => Some(found.clone()),
+            Self::GoesOn { .. } => {
+                let told = message.strip_suffix(GOES_ON).unwrap_or(message);
+                ran(format!("{told}{GOES_ON}"), "it goes on")
+            }
+            Self::Succeeded => ran(message.to_owned(), "it ended well"),
+            Self::Gone { ran: true } => ran(message.to_owned(), "it was seen at work before it was deleted"),
+            Self::Gone { ran: false } | Self::Unknown => None,
+        }
+    }
 }
+
+/// What the message says of a run that outlives its execution.
+const GOES_ON: &str = "; its run goes on";

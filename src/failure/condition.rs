@@ -23,6 +23,22 @@ pub fn of_condition(reason: &str, message: &str, started: bool) -> Classificatio
     }
 }
 
+/// Judges a run of which nothing at all is told: that it ran cannot be excluded.
+#[must_use]
+pub fn of_nothing(message: &str) -> Classification {
+    let source = Source::nameless("PipelineRun");
+    Classification {
+        reason: Unknown,
+        ran: true,
+        task: None,
+        step: None,
+        exit_code: None,
+        message: message.into(),
+        failed_at: None,
+        evidence: vec![source.says(Weight::Doubt, "there was a run, and nothing is known of it")],
+    }
+}
+
 pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Evidence) {
     let by_reason =
         || source.says(Weight::Run, if reason.is_empty() { "no reason".into() } else { format!("reason {reason}") });

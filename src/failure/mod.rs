@@ -21,7 +21,7 @@ mod text;
 mod words;
 
 pub use account::Account;
-pub use condition::of_condition;
+pub use condition::{of_condition, of_nothing};
 pub use evidence::{Evidence, Source, Weight};
 pub use job::of_job;
 pub use reason::Reason;

@@ -143,6 +143,10 @@ impl Named {
     pub fn is_set(&self) -> bool {
         self.name.as_ref().is_some_and(|name| !name.is_empty())
     }
+
+    pub fn name(self) -> Option<Box<str>> {
+        said(self.name)
+    }
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
