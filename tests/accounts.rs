@@ -209,8 +209,20 @@ fn tasks_that_go_before_a_run_that_is_over_take_nothing_back() {
     put::<TaskRun>(&index, &never_pulled());
     put::<PipelineRun>(&index, &run(&failed()));
     index.remove::<TaskRun>(&key(RUNS, "wfe-1-a"));
-    index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+    index.removed::<PipelineRun>(seen(&run(&failed())));
     assert_eq!(account(&index), Account::Gone { ran: false });
+}
+
+#[test]
+fn a_later_doubt_takes_back_that_nothing_ran() {
+    let index = index();
+    put::<TaskRun>(&index, &never_pulled());
+    put::<PipelineRun>(&index, &run(&failed()));
+    let mut lost = never_pulled();
+    lost["status"]["steps"][0]["terminated"]["reason"] = json!("ContainerStatusUnknown");
+    put::<TaskRun>(&index, &lost);
+    index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+    assert_eq!(account(&index), Account::Gone { ran: true });
 }
 
 #[test]

@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn runs_and_their_tasks_are_read_in_whichever_namespace() {
         let folder = tempfile::tempdir().unwrap();
-        let run = "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: r, namespace: x}\n---\n";
-        let task = "apiVersion: tekton.dev/v1beta1\nkind: TaskRun\nmetadata: {name: t, namespace: y}\n";
+        let run = "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: r, namespace: one}\n---\n";
+        let task = "apiVersion: tekton.dev/v1beta1\nkind: TaskRun\nmetadata: {name: t, namespace: two}\n";
         std::fs::write(folder.path().join("state.yaml"), [run, task].concat()).unwrap();
         let index = Index::default();
         Folder::open(folder.path(), &index).unwrap();

@@ -34,20 +34,20 @@ pub(super) struct Runs {
 
 /// What was seen of the runs of one execution and may stand in no record any more. A run is known here by its creation;
 /// of several the latest is kept, so that the order in which they were seen does not matter.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Traces {
     /// A step of it was seen at work.
     at_work: Option<Timestamp>,
-    /// It failed, every child of it was known, and none had run.
-    idle: Option<Timestamp>,
+    /// The uid of one that failed when every child of it was known and none had run: children that go first take nothing back.
+    idle: Option<Box<str>>,
     gone: Option<Timestamp>,
     /// Of those that are gone, the one that ran, or may have.
     gone_having_run: Option<Timestamp>,
 }
 
 impl Traces {
-    fn is_empty(self) -> bool {
-        self.at_work.or(self.idle).or(self.gone).is_none()
+    fn is_empty(&self) -> bool {
+        self.at_work.or(self.gone).is_none() && self.idle.is_none()
     }
 }
 
@@ -70,7 +70,7 @@ impl Runs {
             let rank = |run: &PipelineRun| (goes_on(run), born(run));
             rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
         });
-        let traces = self.traces.get(execution).copied().unwrap_or_default();
+        let traces = self.traces.get(execution).cloned().unwrap_or_default();
         let ran = traces.at_work.max(traces.gone_having_run).is_some_and(of_now);
         match run {
             Some(run) => self.told(&run, ran),
@@ -122,7 +122,7 @@ impl Runs {
     /// Remembers what a later record may not show any more: a Pod or a task that is made again leaves no trace.
     fn note(&mut self, run: &PipelineRun) {
         let Some(execution) = &run.origin.execution else { return };
-        let mut traces = self.traces.get(execution).copied().unwrap_or_default();
+        let mut traces = self.traces.get(execution).cloned().unwrap_or_default();
         if traces.at_work.is_some_and(|at| at >= born(run)) {
             return;
         }
@@ -130,10 +130,13 @@ impl Runs {
         let evidence = failure::may_have_run(run, tasks.iter().map(AsRef::as_ref));
         if evidence.is_some_and(|evidence| evidence.weight < Weight::Doubt) {
             traces.at_work = traces.at_work.max(Some(born(run)));
-        } else if matches!(self.told(run, false), Account::Failed(failed) if !failed.ran) {
-            traces.idle = traces.idle.max(Some(born(run)));
+        } else if run.children.iter().all(|child| tasks.iter().any(|task| task.key.name == child.name)) {
+            let idle = matches!(self.told(run, false), Account::Failed(failed) if !failed.ran);
+            traces.idle = (idle && !run.uid.is_empty()).then(|| run.uid.clone());
         }
-        if !traces.is_empty() {
+        if traces.is_empty() {
+            self.traces.remove(execution);
+        } else {
             self.traces.insert(execution.clone(), traces);
         }
     }
@@ -151,7 +154,7 @@ impl Runs {
         let traces = self.traces.entry(execution.clone()).or_default();
         let born = Some(born(run));
         traces.gone = traces.gone.max(born);
-        if ran && traces.idle != born {
+        if ran && traces.idle.as_ref() != Some(&run.uid) {
             traces.gone_having_run = traces.gone_having_run.max(born);
         }
         if !adopted {
