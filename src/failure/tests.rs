@@ -584,10 +584,9 @@ fn take_away(stored: &mut Stored, piece: usize, at: usize) {
         7 => {
             // Releases before 1.1 did not say what the kubelet said.
             let Some(condition) = status.get_mut("conditions").and_then(|all| all.get_mut(0)) else { return };
-            if let Some((before, _)) = condition["message"].as_str().and_then(|text| text.rsplit_once(": ")) {
-                if before.contains(" exited with code ") {
-                    condition["message"] = json!(before);
-                }
+            let told = condition["message"].as_str().and_then(|text| text.rsplit_once(": "));
+            if let Some((before, _)) = told.filter(|(before, _)| before.contains(" exited with code ")) {
+                condition["message"] = json!(before);
             }
         }
         8 => drop(status.as_object_mut().unwrap().remove("sidecars")),
