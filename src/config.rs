@@ -100,11 +100,13 @@ impl Settings {
         let mut settings = decode(&origin, &tree)?;
         let mut variables: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
         variables.sort();
-        for (name, value) in variables {
-            lay_over(&mut tree, &name, &value)?;
-            settings = decode(&name, &tree)?;
+        for (name, value) in &variables {
+            lay_over(&mut tree, name, value)?;
+            settings = decode(name, &tree)?;
         }
-        settings.check(&origin)?;
+        let names: Vec<_> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        let with = if names.is_empty() { origin } else { format!("{origin} with {}", names.join(", ")) };
+        settings.check(&with)?;
         Ok(settings)
     }
 

@@ -113,6 +113,9 @@ pub fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
             let entry = entry?;
             let path = entry.path();
             // Links to folders are not followed: they make loops. A pipe or a device would be waited on for ever.
+            if is_hidden(&path) {
+                continue;
+            }
             if entry.file_type()?.is_dir() {
                 folders.push(path);
             } else if is_manifest(&path) && std::fs::metadata(&path).map_or(true, |metadata| metadata.is_file()) {
@@ -124,13 +127,14 @@ pub fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// By its ending; names that begin with a dot are somebody's editor.
+/// Names that begin with a dot are somebody's editor's, or a version control's.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// By its ending.
 fn is_manifest(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    !hidden
-        && path
-            .extension()
-            .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)))
+    path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
 /// Takes a text apart into its objects.

@@ -182,7 +182,7 @@ fn malformed_is_an_answer_and_what_is_no_candidate_is_not() {
         "standard input: kind is Pod; expected a WorkflowExecution or an AdmissionReview",
     );
     wrong(&with_stdin(&args, "metadata: {name: x}\n"), "standard input: kind is missing");
-    wrong(&with_stdin(&args, ""), "-: no object in it");
+    wrong(&with_stdin(&args, ""), "standard input: no object in it");
     wrong(&with_stdin(&args, "kind: [\n"), "standard input: not YAML: line 1, column 7: unclosed bracket '['");
     wrong(&with_stdin(&args, "{\"kind\": NaN}"), "standard input: not JSON: expected value at line 1 column 10");
     wrong(&with_stdin(&args, "kind: WorkflowExecution\nkind: Pod\n"), "standard input: not YAML: line 2");
@@ -276,7 +276,7 @@ fn explain_takes_an_execution_a_request_or_a_target() {
     assert_eq!(code, Some(1));
     assert!(
         text.starts_with(
-            "RemediationRequest payments/rr-api-8, target payments/Deployment/api\nheld: ExponentialBackoff: 2 failures"
+            "RemediationRequest payments/rr-api-8, uid 00000000-0000-4000-8000-2fd25a3bbb3e, target payments/Deployment/api\nheld: ExponentialBackoff: 2 failures"
         ),
         "{text}"
     );

@@ -79,7 +79,13 @@ fn question(index: &Index, object: Option<&ObjectKey>, target: Option<Target>) -
         (None, Some(target)) => {
             Ok(Question { about: "whatever holds it".to_owned(), request: Request::target(target) })
         }
-        (Some(key), Some(target)) => Ok(for_parent(key, index.request(key).as_deref(), target)),
+        (Some(key), Some(target)) => match (index.request(key), index.execution(key)) {
+            (None, Some(execution)) => {
+                let of = for_execution(&execution)?;
+                Ok(Question { request: Request { target, ..of.request }, ..of })
+            }
+            (request, _) => Ok(for_parent(key, request.as_deref(), target)),
+        },
         (Some(key), None) => match (index.execution(key), index.request(key)) {
             (Some(execution), _) => for_execution(&execution),
             (None, Some(request)) => Ok(for_parent(key, Some(&request), own_target(&request)?)),

@@ -97,7 +97,7 @@ impl<'a> Line<'a> {
             allowed: verdict.admitted(),
             reason: hold.map(|hold| hold.reason.as_str()),
             code: verdict.code(),
-            until: verdict.until().map(|until| until.to_string()),
+            until: verdict.until().map(crate::api::facts::told),
             retry_after_seconds: verdict.retry_after_seconds(),
             blocked_by: hold.and_then(|hold| hold.by.as_ref()).map(|by| By {
                 kind: by.kind.as_str(),
@@ -121,7 +121,7 @@ impl CheckLine {
             check: finding.check.as_str(),
             outcome: finding.outcome.as_str(),
             mode: finding.mode.as_str(),
-            until: finding.hit().and_then(Hold::until).map(|until| until.to_string()),
+            until: finding.hit().and_then(Hold::until).map(crate::api::facts::told),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::webhook::{Question, Review as AdmissionReview};
   kubectl get wfe -A -o yaml | lockkeeper review - -o json
 
 FILE may be YAML or JSON, many documents, Lists, WorkflowExecutions or whole AdmissionReviews; - is standard input.
+A WorkflowExecution is judged as one that is to be created now, also if it is stored already.
 Exit code: 0 all allowed, 1 one or more refused, 2 something could not be read as a candidate.")]
 pub(super) struct Review {
     /// Files to judge; - for standard input

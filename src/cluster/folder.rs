@@ -1,6 +1,7 @@
 //! A folder of manifests as a source: scanned, compared, scanned again.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,6 +16,8 @@ use crate::manifest::{self, Document, ManifestError};
 
 /// How soon a changed file is seen.
 const SCAN: Duration = Duration::from_millis(500);
+/// After so many scans a folder counts as one that never rests.
+const RESTLESS: u32 = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -31,6 +34,8 @@ pub struct Folder {
     /// The listing that was taken in, and the one that the last scan saw.
     taken: Listing,
     seen: Listing,
+    /// Scans in a row that each saw another listing.
+    restless: u32,
     /// Files that cannot be read and never said anything: what they hold is unknown, so the state grows old.
     blind: BTreeSet<PathBuf>,
 }
@@ -41,7 +46,7 @@ struct File {
 }
 
 /// Changes when a file is written.
-type Stamp = Option<(SystemTime, u64)>;
+type Stamp = Option<(SystemTime, u64, u64, i64, i64)>;
 type Listing = BTreeMap<PathBuf, Stamp>;
 
 impl Folder {
@@ -56,7 +61,8 @@ impl Folder {
             let documents = manifest::read(path)?.into();
             files.insert(path.clone(), File { stamp: *stamp, documents });
         }
-        let folder = Self { path: path.to_owned(), files, seen: taken.clone(), taken, blind: BTreeSet::new() };
+        let folder =
+            Self { path: path.to_owned(), files, seen: taken.clone(), taken, restless: 0, blind: BTreeSet::new() };
         folder.fill(index);
         Ok(folder)
     }
@@ -79,16 +85,18 @@ impl Folder {
         }
     }
 
-    /// Takes a change in once two scans saw the same: what is being written, or moved, is not gone in between.
+    /// Takes a change in once two scans saw the same: what is being written, or moved, is not gone in between. A folder
+    /// that never comes to rest is taken as it is found.
     fn scan(&mut self, index: &Index) -> Result<(), FolderError> {
         let listing = list(&self.path)?;
-        let settled = listing == self.seen;
+        let settled = listing == self.seen || self.restless >= RESTLESS;
+        self.restless = if settled { 0 } else { self.restless + 1 };
         self.seen = listing;
         if settled && self.seen != self.taken {
             self.take();
             self.fill(index);
         }
-        if settled && self.blind.is_empty() {
+        if self.blind.is_empty() {
             Input::ALL.into_iter().for_each(|input| index.alive(input));
         }
         Ok(())
@@ -104,10 +112,14 @@ impl Folder {
             if before.as_ref().is_some_and(|file| file.stamp == *stamp && stamp.is_some()) {
                 continue;
             }
-            match (manifest::read(path), before) {
-                (Ok(documents), Some(file)) if documents.is_empty() && !file.documents.is_empty() => {
+            match (manifest::read_some(path), before) {
+                // A List without items says that there is nothing; a file without a word may be one that is being written.
+                (Err(ManifestError::Nothing { .. }), Some(file)) if !file.documents.is_empty() => {
                     file.stamp = *stamp;
                     tracing::warn!(file = %path.display(), "empty now: keeping what this file said last; remove it to take its objects away");
+                }
+                (Err(ManifestError::Nothing { .. }), _) => {
+                    self.files.insert(path.clone(), File { stamp: *stamp, documents: [].into() });
                 }
                 (Ok(documents), _) => {
                     self.files.insert(path.clone(), File { stamp: *stamp, documents: documents.into() });
@@ -142,13 +154,15 @@ fn list(folder: &Path) -> Result<Listing, FolderError> {
 }
 
 fn fill_kind<'a, T: Tracked>(index: &Index, documents: impl Iterator<Item = &'a Document>) {
-    let mut present = HashSet::new();
+    let mut last = BTreeMap::new();
     for document in documents {
-        let Some(key) = key_of(&document.json) else {
-            tracing::warn!(place = %document.place, "left out: metadata.name is missing or no string");
-            continue;
-        };
-        present.insert(key.clone());
+        match key_of(&document.json) {
+            Some(key) => drop(last.insert(key, document)),
+            None => tracing::warn!(place = %document.place, "left out: metadata.name is missing or no string"),
+        }
+    }
+    let present: HashSet<_> = last.keys().cloned().collect();
+    for (key, document) in last {
         index.put(Seen { key, facts: T::read(&document.json) });
     }
     index.listed::<T>(&present);
@@ -186,7 +200,8 @@ fn key_of(json: &str) -> Option<ObjectKey> {
 
 fn stamp(path: &Path) -> Stamp {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    // A file that was moved into the place of another may be as long and as old.
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 #[cfg(test)]

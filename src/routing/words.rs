@@ -6,7 +6,7 @@ use super::verdict::{Because, End, Hold, Verdict, seconds_until};
 use super::warnings::Warning;
 use super::{Kind, Reason};
 use crate::api::duration::GoDuration;
-use crate::api::facts::{Cause, Timestamp};
+use crate::api::facts::{Cause, Timestamp, told};
 use crate::line::one_line;
 
 /// A message stays under 1 kB.
@@ -147,7 +147,7 @@ struct Until<'a>(&'a Hold, Timestamp);
 impl fmt::Display for Until<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(until) = self.0.until() else { return Ok(()) };
-        write!(f, "; until {until} ({})", GoDuration::seconds(seconds_until(until, self.1)))
+        write!(f, "; until {} ({})", told(until), GoDuration::seconds(seconds_until(until, self.1)))
     }
 }
 
@@ -225,7 +225,7 @@ impl fmt::Display for Told<'_> {
                 )
             }
             Warning::FarFuture { until } => {
-                write!(f, "held until {until}, unusually far ahead; check the clock that wrote it")
+                write!(f, "held until {}, unusually far ahead; check the clock that wrote it", told(*until))
             }
             Warning::Stale { age, max } => write!(
                 f,

@@ -115,7 +115,7 @@ struct WireRequest<'a> {
     #[serde(borrow)]
     uid: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    resource: Option<WireResource<'a>>,
+    resource: Option<Mapping<WireResource<'a>>>,
     #[serde(borrow)]
     sub_resource: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -125,7 +125,7 @@ struct WireRequest<'a> {
     #[serde(borrow)]
     operation: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    user_info: Option<WireUser<'a>>,
+    user_info: Option<Mapping<WireUser<'a>>>,
     #[serde(borrow)]
     object: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -173,7 +173,7 @@ impl<'a> Wire<'a> {
             return Err(ReviewError(format!("apiVersion is {found}, expected admission.k8s.io/v1 or v1beta1")));
         }
         let Mapping(request) = self.request.ok_or_else(|| missing("request"))?;
-        let resource = request.resource.unwrap_or_default();
+        let resource = request.resource.unwrap_or_default().0;
         Ok(Review {
             api_version,
             uid: request.uid.filter(|uid| !uid.is_empty()).ok_or_else(|| missing("request.uid"))?,
@@ -184,7 +184,7 @@ impl<'a> Wire<'a> {
                 _ => Operation::Other,
             },
             dry_run: request.dry_run.unwrap_or(false),
-            username: request.user_info.and_then(|user| user.username).unwrap_or_default(),
+            username: request.user_info.and_then(|user| user.0.username).unwrap_or_default(),
             name: request.name,
             namespace: request.namespace,
             object: request.object,

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::review::{Operation, Review};
-use super::spec;
+use super::spec::{self, NoSpec};
 use crate::api::facts::{Candidate, Cause, NotACandidate};
 use crate::fault::Fault;
 use crate::routing::Request;
@@ -32,20 +32,27 @@ impl Review<'_> {
             return Ok(Question::Nothing(Some(warning)));
         }
         match (self.operation, self.object, self.old_object) {
-            (Operation::Create, Some(object), _) => create(object, self.namespace.as_deref()),
+            (Operation::Create, Some(object), _) => create(object, self.namespace.as_deref(), self.name.as_deref()),
             (Operation::Create, None, _) => Ok(no_object()),
-            (Operation::Update, Some(new), Some(old)) => {
-                Ok(spec::changed(old, new)
-                    .map_or_else(|_| no_object(), |spec_changed| Question::Update { spec_changed }))
-            }
+            (Operation::Update, Some(new), Some(old)) => match spec::changed(old, new) {
+                Ok(spec_changed) => Ok(Question::Update { spec_changed }),
+                Err(NoSpec::NoObject) => Ok(no_object()),
+                Err(NoSpec::Twice(problem)) => {
+                    Err(Fault::NotAReview { problem: format!("request.object.spec: {problem}") })
+                }
+            },
             _ => Ok(Question::Nothing(None)),
         }
     }
 }
 
-fn create(object: &RawValue, namespace: Option<&str>) -> Result<Question, Fault> {
+fn create(object: &RawValue, namespace: Option<&str>, name: Option<&str>) -> Result<Question, Fault> {
     match Candidate::from_json(object.get(), namespace) {
-        Ok(candidate) => Ok(Question::Create(Request::create(candidate))),
+        Ok(mut candidate) => {
+            // The request names what the object leaves to it.
+            candidate.name = candidate.name.or_else(|| name.filter(|name| !name.is_empty()).map(Into::into));
+            Ok(Question::Create(Request::create(candidate)))
+        }
         Err(NotACandidate::Malformed(causes)) => Ok(Question::Malformed(causes)),
         Err(NotACandidate::Syntax(problem)) => Err(Fault::NotAReview { problem: format!("request.object: {problem}") }),
     }

@@ -1,7 +1,7 @@
 //! The candidate: the WorkflowExecution that somebody wants to create. Its whole spec is decoded by its types.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -169,11 +169,11 @@ struct Workflow {
     #[serde(rename = "dependencies")]
     _dependencies: Option<Mapping<Dependencies>>,
     #[serde(rename = "declaredParameterNames")]
-    _declared_parameter_names: Option<BTreeMap<String, Option<bool>>>,
+    _declared_parameter_names: Option<Keys<Option<bool>>>,
     #[serde(rename = "engineConfig")]
     _engine_config: Option<IgnoredAny>,
     #[serde(rename = "resources")]
-    _resources: Option<BTreeMap<String, IgnoredAny>>,
+    _resources: Option<Keys<IgnoredAny>>,
 }
 
 #[derive(Deserialize)]
@@ -194,35 +194,42 @@ struct ExecutionConfig {
     _service_account_name: Option<Box<str>>,
 }
 
-/// Keys in order; the values must be strings and are not kept.
-#[derive(Default)]
-struct Parameters(Vec<Box<str>>);
+/// Keys in order, none of them twice; the values must be of a type and are not kept.
+struct Keys<V>(Vec<Box<str>>, PhantomData<V>);
 
-impl<'de> Deserialize<'de> for Parameters {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ParametersVisitor)
+impl<V> Default for Keys<V> {
+    fn default() -> Self {
+        Self(Vec::new(), PhantomData)
     }
 }
 
-struct ParametersVisitor;
+type Parameters = Keys<Text>;
 
-impl<'de> Visitor<'de> for ParametersVisitor {
-    type Value = Parameters;
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Keys<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor(PhantomData))
+    }
+}
+
+struct KeysVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for KeysVisitor<V> {
+    type Value = Keys<V>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map of strings")
+        f.write_str("a map")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys<V>, A::Error> {
         let mut names = std::collections::BTreeSet::new();
         while let Some(name) = map.next_key::<Box<str>>()? {
             if names.contains(&name) {
                 return Err(serde::de::Error::custom(format_args!("{TWICE} `{}`", printable(&name, 80))));
             }
-            map.next_value::<Text>()?;
+            map.next_value::<V>()?;
             names.insert(name);
         }
-        Ok(Parameters(names.into_iter().collect()))
+        Ok(Keys(names.into_iter().collect(), PhantomData))
     }
 }
 

@@ -69,6 +69,12 @@ pub fn time(text: &str) -> Option<Timestamp> {
     lenient::rfc3339(text)
 }
 
+/// A time as it is told. What is as late as can be stands for the end of the year 9999, which people write for "never".
+#[must_use]
+pub fn told(at: Timestamp) -> String {
+    if at == Timestamp::MAX { "9999-12-31T23:59:59Z".to_owned() } else { at.to_string() }
+}
+
 /// Decodes the members that a type names and skips the rest, at any depth.
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, ReadError> {
     serde_json::from_str(json).map_err(|error| {

@@ -75,7 +75,9 @@ impl RemediationRequest {
         let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
         let (grouped, flat) = (status.routing_status.unwrap_or_default(), status.flat_routing);
         let (ended, flat_end) = (status.completion_status.unwrap_or_default(), status.flat_completion);
-        let selection = status.workflow_selection.unwrap_or_default();
+        let (selection, flat_selection) = (status.workflow_selection.unwrap_or_default(), status.flat_selection);
+        let chosen = [selection.remediation_target, flat_selection.remediation_target].into_iter().flatten();
+        let workflow = [selection.selected_workflow_ref, flat_selection.selected_workflow_ref].into_iter().flatten();
         let block = Block {
             reason: said(grouped.block_reason).or(flat.block_reason).unwrap_or_default(),
             until: time(grouped.blocked_until).or(time(flat.blocked_until)),
@@ -91,12 +93,7 @@ impl RemediationRequest {
             deleting: identity.deleting,
             fingerprint: spec.signal_fingerprint.unwrap_or_default(),
             resource: Resource {
-                path: selection
-                    .remediation_target
-                    .as_ref()
-                    .filter(|target| target.is_whole())
-                    .unwrap_or(&signal_target)
-                    .path(),
+                path: chosen.into_iter().find(ResourceRef::is_whole).as_ref().unwrap_or(&signal_target).path(),
                 signal_namespace: signal_target.namespace.unwrap_or_default(),
                 cluster: spec.cluster_id.unwrap_or_default(),
             },
@@ -106,7 +103,7 @@ impl RemediationRequest {
             failure_phase: said(ended.failure_phase).or(said(flat_end.failure_phase)),
             outcome: said(ended.outcome).or(said(flat_end.outcome)),
             completed_at: time(status.completed_at),
-            selected_workflow_id: selection.selected_workflow_ref.and_then(|workflow| said(workflow.workflow_id)),
+            selected_workflow_id: workflow.into_iter().find_map(|workflow| said(workflow.workflow_id)),
         })
     }
 
@@ -218,11 +215,12 @@ impl ResourceRef {
 struct Status {
     overall_phase: Option<Box<str>>,
     completed_at: Option<Time>,
-    workflow_selection: Option<Selection>,
     /// Since Aug 2026.
+    workflow_selection: Option<Selection>,
     routing_status: Option<Routing>,
     completion_status: Option<Completion>,
     /// Until then.
+    flat_selection: Selection,
     flat_routing: Routing,
     flat_completion: Completion,
 }
@@ -237,6 +235,8 @@ impl<'de> Deserialize<'de> for Status {
             workflow_selection: Option<Selection>,
             routing_status: Option<Routing>,
             completion_status: Option<Completion>,
+            remediation_target: Option<ResourceRef>,
+            selected_workflow_ref: Option<Workflow>,
             block_reason: Option<Box<str>>,
             blocked_until: Option<Time>,
             blocking_workflow_execution: Option<Box<str>>,
@@ -252,6 +252,10 @@ impl<'de> Deserialize<'de> for Status {
             workflow_selection: wire.workflow_selection,
             routing_status: wire.routing_status,
             completion_status: wire.completion_status,
+            flat_selection: Selection {
+                remediation_target: wire.remediation_target,
+                selected_workflow_ref: wire.selected_workflow_ref,
+            },
             flat_routing: Routing {
                 block_reason: wire.block_reason,
                 blocked_until: wire.blocked_until,
