@@ -1,0 +1,47 @@
+//! What Tekton's own controller stores when a run goes wrong, and what that means.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod scene;
+mod scenes;
+mod stage;
+
+use scene::{Scene, Stored};
+use tokio::sync::OnceCell;
+
+/// A scene and its end.
+struct Played {
+    scene: Scene,
+    end: Result<Stored, String>,
+}
+
+/// All scenes, played once side by side; none without the test bench.
+async fn played() -> Option<&'static [Played]> {
+    static PLAYED: OnceCell<Option<Vec<Played>>> = OnceCell::const_new();
+    let played = PLAYED.get_or_init(|| async {
+        let stage = stage::Stage::start().await?;
+        let scenes = scenes::all();
+        let ends = futures::future::join_all(scenes.iter().map(|scene| scene.play(&stage))).await;
+        stage.finish(ends.iter().all(Result::is_ok));
+        Some(scenes.into_iter().zip(ends).map(|(scene, end)| Played { scene, end }).collect())
+    });
+    played.await.as_deref()
+}
+
+#[tokio::test]
+async fn tekton_stores_what_the_scenes_name() {
+    let Some(played) = played().await else { return };
+    let wrong: Vec<String> = played.iter().filter_map(|played| played.stored().err()).collect();
+    assert!(wrong.is_empty(), "{} of {} scenes:\n{}", wrong.len(), played.len(), wrong.join("\n"));
+}
+
+impl Played {
+    /// What is stored, if it is what the scene names.
+    fn stored(&self) -> Result<&Stored, String> {
+        let told = |error: &String| format!("{}: {error}", self.scene.name);
+        let stored = self.end.as_ref().map_err(told)?;
+        self.scene.compare(stored).map_err(|error| told(&error))?;
+        Ok(stored)
+    }
+}
