@@ -64,12 +64,16 @@ async fn start_gate(tls: Arc<rustls::ServerConfig>) -> SocketAddr {
     index.listed::<RemediationRequest>(&[RemediationRequest::read(PARENT).unwrap().key].into());
     index.listed::<lockkeeper::api::facts::WorkflowExecution>(&[].into());
     let settings = Settings::default();
-    let gate =
-        Gate { index, policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy())), telemetry: Arc::default() };
+    let gate = Gate {
+        index,
+        policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy())),
+        rules: Arc::default(),
+        telemetry: Arc::default(),
+    };
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let listener = Listener { socket, tls, connections: 64 };
-    tokio::spawn(tls::serve(listener, router(Arc::new(gate), &settings.limits), CancellationToken::new()));
+    tokio::spawn(tls::serve(listener, router(&Arc::new(gate), &settings.limits), CancellationToken::new()));
     address
 }
 

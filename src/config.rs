@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::api::duration::GoDuration;
 use crate::routing::{Policy, Staleness};
+use crate::status::Rules;
 
 /// Everything that can be set in the file. Every key has a default, shown in docs/configuration.md.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -19,6 +20,10 @@ pub struct Settings {
     pub checks: crate::routing::Checks,
     /// How old knowledge may be.
     pub staleness: Staleness,
+    /// What becomes of the failure details that are written.
+    pub classification: crate::status::Mode,
+    /// Who may lift a hold, and how.
+    pub clearance: crate::status::Clearance,
     /// What one caller may take.
     pub limits: Limits,
 }
@@ -90,6 +95,12 @@ impl Settings {
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy { checks: self.checks.clone(), staleness: self.staleness.clone() }
+    }
+
+    /// What status writes are held to.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules { classification: self.classification, clearance: self.clearance.clone() }
     }
 
     fn check(&self, origin: &str) -> Result<(), ConfigError> {
@@ -235,7 +246,7 @@ mod tests {
         let rows = [
             (
                 "override: {enabled: true}",
-                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `limits`",
+                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `limits`",
             ),
             ("checks: {executorCooldown: {mode: enforce}}", "FILE: checks.executorCooldown: unknown field"),
             ("checks: {resourceBusy: {mode: maybe}}", "FILE: checks.resourceBusy.mode: unknown variant `maybe`"),

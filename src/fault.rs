@@ -13,7 +13,7 @@ use std::time::Duration;
 pub enum Fault {
     // The caller's: the same request will never do.
     #[error("no such path; lockkeeper answers POST {known}")]
-    NoSuchPath { known: &'static str },
+    NoSuchPath { known: String },
     #[error("send an AdmissionReview by POST")]
     NotPost,
     #[error("expected Content-Type: application/json")]

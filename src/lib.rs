@@ -4,9 +4,9 @@
 //!             main → cli → run ────────────────────────────────────────┐ knows all, decides nothing
 //!    SHELL    webhook                       tls          telemetry     │
 //!               │  └─ cluster ─ manifest                     │         │
-//!    PURE       └──→ routing ←───────────────────────────────┘         │
+//!    PURE       └──→ routing, failure ←──────────────────────┘         │
 //!                fault │                                       config ─┘
-//!                     api
+//!                     api   line
 //! ```
 //!
 //! One request: bytes ─decode→ Review ─understand→ Request ─┐
@@ -15,9 +15,12 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod api;
+pub mod failure;
 pub mod routing;
+pub mod status;
 
 pub mod fault;
+pub mod line;
 
 pub mod cluster;
 pub mod manifest;

@@ -20,6 +20,14 @@ pub struct Document {
     pub api_version: String,
 }
 
+impl Document {
+    /// The API group; empty for the core group, and where none is named.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
 /// Where an object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -154,7 +162,7 @@ pub fn yaml_problem(error: &serde_saphyr::Error) -> String {
 }
 
 fn first_line(text: &str) -> String {
-    crate::routing::one_line(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), 200)
+    crate::line::one_line(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), 200)
 }
 
 /// One object, or each item of a List.

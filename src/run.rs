@@ -48,6 +48,7 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let index = Arc::new(Index::default());
     let telemetry = Arc::new(Telemetry::default());
     let policy = Arc::new(ArcSwap::from_pointee(plan.settings.policy()));
+    let rules = Arc::new(ArcSwap::from_pointee(plan.settings.rules()));
     let stop = CancellationToken::new();
 
     let (staleness, staleness_max) = watch::channel(plan.settings.staleness.max.get());
@@ -65,8 +66,13 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
         "serving"
     );
 
-    let gate = Arc::new(Gate { index: index.clone(), policy: policy.clone(), telemetry: telemetry.clone() });
-    let app = router(gate, &plan.settings.limits);
+    let gate = Arc::new(Gate {
+        index: index.clone(),
+        policy: policy.clone(),
+        rules: rules.clone(),
+        telemetry: telemetry.clone(),
+    });
+    let app = router(&gate, &plan.settings.limits);
     let listener = tls::Listener {
         socket,
         tls: plan.pair.server_config(plan.oldest_tls)?,
@@ -78,7 +84,7 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let admin_stop = CancellationToken::new();
     let probing =
         axum::serve(admin_socket, admin_router(admin)).with_graceful_shutdown(admin_stop.clone().cancelled_owned());
-    let chores = chores(plan.config_file, policy, staleness, telemetry.clone());
+    let chores = chores(plan.config_file, policy, rules, staleness, telemetry.clone());
 
     tokio::select! {
         // Probes answer until the last review is answered.
@@ -118,6 +124,7 @@ fn sources(source: Source, index: &Arc<Index>, pace: &Pace) -> anyhow::Result<fu
 async fn chores(
     config_file: Option<PathBuf>,
     policy: Arc<ArcSwap<crate::routing::Policy>>,
+    rules: Arc<ArcSwap<crate::status::Rules>>,
     staleness: watch::Sender<Duration>,
     telemetry: Arc<Telemetry>,
 ) {
@@ -128,6 +135,7 @@ async fn chores(
         telemetry.sweep();
         if let Some(settings) = reload.look() {
             policy.store(Arc::new(settings.policy()));
+            rules.store(Arc::new(settings.rules()));
             staleness.send_if_modified(|max| std::mem::replace(max, settings.staleness.max.get()) != *max);
         }
     }

@@ -49,8 +49,8 @@ fn house_with(settings: &Settings) -> House {
 fn unlisted(settings: &Settings) -> House {
     let index = Arc::new(Index::default());
     let policy = Arc::new(ArcSwap::from_pointee(settings.policy()));
-    let gate = Gate { index: index.clone(), policy, telemetry: Arc::default() };
-    House { index, app: router(Arc::new(gate), &settings.limits) }
+    let gate = Gate { index: index.clone(), policy, rules: Arc::default(), telemetry: Arc::default() };
+    House { index, app: router(&Arc::new(gate), &settings.limits) }
 }
 
 fn put<T: Tracked>(index: &Index, object: &Value) -> lockkeeper::api::facts::ObjectKey {
@@ -219,7 +219,7 @@ async fn t_11_other_methods_and_paths() {
         assert_eq!((answer.code, answer.headers["allow"].to_str().unwrap()), (405, "POST"), "{method}");
         assert!(!answer.text.contains("AdmissionReview") || answer.text.starts_with("send an"), "{}", answer.text);
     }
-    for path in ["/", "/convert", "/mutate/workflowexecutions", "/validate/workflowexecutions-status", "/metrics"] {
+    for path in ["/", "/convert", "/mutate/workflowexecutions", "/validate/workflowexecutions/", "/metrics"] {
         let answer = house.send(Request::post(path).body(Body::from("{}")).unwrap()).await;
         assert_eq!(answer.code, 404, "{path}");
         assert!(answer.text.contains("/validate/workflowexecutions"), "{}", answer.text);

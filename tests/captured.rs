@@ -59,7 +59,7 @@ fn gate(requests: &[Value], executions: &[Value]) -> axum::Router {
     fill::<WorkflowExecution>(&index, executions);
     let settings = Settings::default();
     let policy = Arc::new(ArcSwap::from_pointee(settings.policy()));
-    router(Arc::new(Gate { index, policy, telemetry: Arc::default() }), &settings.limits)
+    router(&Arc::new(Gate { index, policy, rules: Arc::default(), telemetry: Arc::default() }), &settings.limits)
 }
 
 /// The answer, after checking what every answer has.

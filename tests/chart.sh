@@ -47,6 +47,12 @@ own=(--set tls.existingSecret=mine --set-string "tls.caBundle=-----BEGIN CERTIFI
 
 check "lint" "$helm" lint --strict "$chart"
 check "one resource is registered" says "resources: [workflowexecutions]" rules
+check "its status is registered twice" test "$(rules | grep -c 'resources: \[workflowexecutions/status\]')" = 2
+check "and nothing else" test "$(rules | grep -c 'resources:')" = 3
+check "status webhooks are asked only of what concerns them" test "$(one webhook.yaml | grep -c 'matchConditions:')" = 2
+check "a failure is classified again after others" says "reinvocationPolicy: IfNeeded" one webhook.yaml
+check "the guard is called" says "path: /validate/workflowexecutions-status" one webhook.yaml
+check "the amender is called" says "path: /mutate/workflowexecutions-status" one webhook.yaml
 check "one version is registered" says "apiVersions: [v1alpha1]" rules
 check "no wildcard" silent '\*' rules
 check "no selector is a way around" silent 'Selector' one webhook.yaml

@@ -55,6 +55,20 @@ impl FromStr for GoDuration {
 }
 
 /// Whole seconds, without units that are zero: `1m27s`, `1h`, `0s`.
+impl GoDuration {
+    /// As Go itself writes whole seconds into an object: zero units stay, so that a Go client stores the same text again.
+    #[must_use]
+    pub fn as_stored(self) -> String {
+        let seconds = self.get().as_secs();
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        match (hours, minutes) {
+            (0, 0) => format!("{seconds}s"),
+            (0, _) => format!("{minutes}m{seconds}s"),
+            _ => format!("{hours}h{minutes}m{seconds}s"),
+        }
+    }
+}
+
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = Duration::from_secs(self.0.as_secs());
@@ -105,6 +119,13 @@ mod tests {
         for text in ["", "90", "5 m", "PT5M", "-5m", "5 minutes", "1d", "m5", "5x", "5m -1s", "\u{0}"] {
             let error = text.parse::<GoDuration>().unwrap_err().to_string();
             assert!(error.contains("90s, 5m or 1h30m"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn is_stored_as_go_stores_it() {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m0s"), (3600, "1h0m0s"), (90_061, "25h1m1s")] {
+            assert_eq!(GoDuration::seconds(seconds).as_stored(), text);
         }
     }
 

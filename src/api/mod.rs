@@ -8,4 +8,5 @@
 pub mod crds;
 pub mod duration;
 pub mod facts;
+pub mod tekton;
 pub mod v1alpha1;

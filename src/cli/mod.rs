@@ -4,6 +4,7 @@
 //! Fails: exit code 2 and one line.
 
 mod certs;
+mod classify;
 mod completion;
 mod crds;
 mod explain;
@@ -41,6 +42,8 @@ enum Command {
     Review(review::Review),
     /// Say what holds a WorkflowExecution, a RemediationRequest or a target, check by check
     Explain(explain::Explain),
+    /// Say why runs failed and whether anything ran, from what Tekton and Kubernetes recorded
+    Classify(classify::Classify),
     /// Print the CustomResourceDefinitions that lockkeeper ships
     Crds(crds::Crds),
     /// Make a development CA and serving pair
@@ -66,6 +69,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Review(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Classify(command) => command.run(),
         Command::Crds(command) => command.run(),
         Command::Certs(command) => command.run(),
         Command::Completion(command) => command.run(),
@@ -92,7 +96,7 @@ fn usage_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let parts = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Usage:"));
     let said: Vec<_> = parts.map(|line| line.trim_start_matches("error: ")).collect();
-    crate::routing::one_line(&said.join(" ").replace(" For more information, try '--help'.", "; try --help"), 1000)
+    crate::line::one_line(&said.join(" ").replace(" For more information, try '--help'.", "; try --help"), 1000)
 }
 
 /// Under the name kubectl-lockkeeper the binary is a kubectl plugin; help and usage keep the one name.
@@ -102,7 +106,7 @@ fn as_lockkeeper(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Ite
 
 /// The error and what caused it, in one line.
 fn one_line(error: &anyhow::Error) -> String {
-    crate::routing::one_line(&format!("{error:#}"), 2000)
+    crate::line::one_line(&format!("{error:#}"), 2000)
 }
 
 /// A runtime for one command.

@@ -85,8 +85,8 @@ impl Bench {
         let row =
             // The names are anybody's: one candidate is one line, whatever they hold.
             |object: String, (verdict, warning)| Row {
-                file: routing::one_line(&document.place.file, 4096).into(),
-                object: routing::one_line(&object, 400),
+                file: crate::line::one_line(&document.place.file, 4096).into(),
+                object: crate::line::one_line(&object, 400),
                 verdict,
                 warning,
             };
@@ -109,7 +109,7 @@ impl Bench {
             "" => Err("kind is missing; expected a WorkflowExecution or an AdmissionReview".to_owned()),
             kind => Err(format!(
                 "kind is {}; expected a WorkflowExecution or an AdmissionReview",
-                routing::one_line(kind, 80)
+                crate::line::one_line(kind, 80)
             )),
         }
     }
@@ -134,7 +134,7 @@ impl Bench {
 const DEFAULT_NAMESPACE: &str = "default";
 
 fn unnamed(namespace: Option<&str>) -> String {
-    format!("{}/", routing::one_line(namespace.unwrap_or_default(), 63))
+    format!("{}/", crate::line::one_line(namespace.unwrap_or_default(), 63))
 }
 
 fn name_of(json: &str) -> String {
@@ -142,7 +142,7 @@ fn name_of(json: &str) -> String {
         .ok()
         .and_then(|mut object| Some(object.get_mut("metadata")?.take()));
     let member = |name: &str| {
-        metadata.as_ref().and_then(|meta| meta.get(name)?.as_str().map(|text| routing::one_line(text, 253)))
+        metadata.as_ref().and_then(|meta| meta.get(name)?.as_str().map(|text| crate::line::one_line(text, 253)))
     };
     format!(
         "{}/{}",
@@ -185,7 +185,7 @@ fn tell_warnings(rows: &[Row], format: Format) {
 fn conclude(rows: &[Row], faults: &[String]) -> anyhow::Result<Ended> {
     if let Some((last, others)) = faults.split_last() {
         for fault in others {
-            eprintln!("lockkeeper: {}", routing::one_line(fault, 2000));
+            eprintln!("lockkeeper: {}", crate::line::one_line(fault, 2000));
         }
         anyhow::bail!("{last}");
     }

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::inputs::{Health, Input, Pulses};
 use crate::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, TargetId, WorkflowExecution};
+use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
 
 type Map<K, V> = HashMap<K, V, ahash::RandomState>;
@@ -51,6 +52,20 @@ impl Index {
         let siblings = world.siblings_of(&parent);
         let history = world.histories.get(request.target.identity()).cloned().unwrap_or_default();
         Ok(View { parent, siblings, history, age })
+    }
+
+    /// What is known of the run that carries an execution out: nothing, while no runs are followed.
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn account(
+        &self,
+        _execution: &ObjectKey,
+        _created: Option<Timestamp>,
+        _run_name: Option<&str>,
+        _deadline: Instant,
+    ) -> Result<Account, Unavailable> {
+        Ok(Account::Unknown)
     }
 
     /// The request of this name, where it is there and readable.

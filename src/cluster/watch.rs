@@ -79,8 +79,8 @@ pub enum WatchError {
 /// One line, without the debug form that kube appends.
 fn short(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => crate::routing::one_line(&status.message, 300),
-        other => crate::routing::one_line(&other.to_string(), 300),
+        kube::Error::Api(status) => crate::line::one_line(&status.message, 300),
+        other => crate::line::one_line(&other.to_string(), 300),
     }
 }
 
@@ -197,7 +197,7 @@ fn of_stream(error: kube::Error) -> WatchError {
 fn ended_by(status: &Status) -> WatchError {
     match status.code {
         410 => WatchError::Expired,
-        _ => WatchError::Broken(crate::routing::one_line(&status.message, 300)),
+        _ => WatchError::Broken(crate::line::one_line(&status.message, 300)),
     }
 }
 

@@ -27,7 +27,6 @@ pub use request::Stored;
 pub use verdict::{Because, Check, Culprit, End, Finding, Hold, Kind, Outcome, Verdict};
 pub use view::{History, Parent, Siblings, View};
 pub use warnings::Warning;
-pub use words::one_line;
 
 use crate::api::facts::{Cause, Timestamp};
 

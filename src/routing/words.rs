@@ -7,6 +7,7 @@ use super::warnings::Warning;
 use super::{Kind, Reason};
 use crate::api::duration::GoDuration;
 use crate::api::facts::{Cause, Timestamp};
+use crate::line::one_line;
 
 /// A message stays under 1 kB.
 const MESSAGE_MAX_BYTES: usize = 1000;
@@ -234,21 +235,6 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-/// Free of control characters and of what reorders a terminal's text, and at most so many characters.
-#[must_use]
-pub fn one_line(text: &str, max_chars: usize) -> String {
-    // Nearly every text is plain and short.
-    if text.len() <= max_chars && text.bytes().all(|c| matches!(c, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    let mut line: String = text.chars().take(max_chars).map(|c| if unprintable(c) { ' ' } else { c }).collect();
-    if text.chars().nth(max_chars).is_some() {
-        line.pop();
-        line.push('…');
-    }
-    line
-}
-
 fn one_line_bytes(text: &str) -> String {
     let mut chars = text.chars().count().min(MESSAGE_MAX_BYTES);
     loop {
@@ -260,26 +246,12 @@ fn one_line_bytes(text: &str) -> String {
     }
 }
 
-/// Control characters, and the invisible ones that split or reorder a line.
-fn unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
     use super::super::{Check, Mode, Parent};
     use super::*;
     use crate::api::facts::{Block, RequestPhase, Target};
-
-    #[test]
-    fn a_line_has_no_control_characters_and_an_end() {
-        assert_eq!(one_line("a\nb\u{1b}[31m\u{85}\u{202e}", 99), "a b [31m  ");
-        assert_eq!(one_line("abcdef", 4), "abc…");
-        assert_eq!(one_line("abcd", 4), "abcd");
-        assert!(one_line_bytes(&"ü".repeat(5000)).len() <= MESSAGE_MAX_BYTES);
-    }
 
     #[test]
     fn what_a_shell_would_read_is_quoted() {
@@ -510,5 +482,6 @@ mod tests {
         }
         assert_eq!(one_line_bytes(&"x".repeat(1000)), "x".repeat(1000));
         assert_eq!(one_line_bytes(&"x".repeat(1001)).len(), 1000);
+        assert!(one_line_bytes(&"ü".repeat(5000)).len() <= MESSAGE_MAX_BYTES);
     }
 }

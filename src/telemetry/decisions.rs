@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Decision;
+use crate::failure::Reason;
 use crate::fault::Fault;
-use crate::routing::Mode;
+use crate::status::Classified;
 
 /// A refusal that was not repeated for so long is over. A saturated RO comes back every 18 seconds.
 const QUIET: Duration = Duration::from_secs(60);
@@ -36,25 +37,25 @@ struct Repeats {
 
 impl DecisionLog {
     pub fn take(&self, decision: &Decision<'_>, now: Instant) {
-        let Some((hold, mode)) = decision.told.filter(|_| !decision.verdict.admitted()) else {
+        let Some(why) = decision.told.as_ref().filter(|_| !decision.admitted) else {
             return self.admitted(decision);
         };
-        let by = hold.by.as_ref().map(|by| format!("{} {}", by.kind, by.key)).unwrap_or_default();
-        let told = Told::Refusal { object: object(decision), reason: hold.reason.as_str().to_owned(), by };
+        let by = why.by.map(|by| format!("{} {}", by.kind, by.key)).unwrap_or_default();
+        let told = Told::Refusal { object: object(decision), reason: why.reason.clone().into_owned(), by };
         if self.is_repeat(&told, now) {
             return;
         }
-        let message = decision.verdict.message().unwrap_or_default();
         tracing::info!(
             decision = "deny",
             operation = decision.operation,
             object = object(decision),
-            user = crate::routing::one_line(decision.user, 200),
-            reason = hold.reason.as_str(),
-            mode = mode.as_str(),
+            user = crate::line::one_line(decision.user, 200),
+            reason = &*why.reason,
+            mode = why.mode,
             decision_id = decision.id,
             state_age_ms = decision.state_age.map(millis),
-            "{message}"
+            "{}",
+            decision.message
         );
     }
 
@@ -65,19 +66,22 @@ impl DecisionLog {
     }
 
     fn admitted(&self, decision: &Decision<'_>) {
+        if decision.webhook != "gate" {
+            return;
+        }
         self.over(&object(decision));
         // UPDATE and DELETE pass by the thousand; only what was decided is worth a line.
         if decision.operation != "CREATE" {
             return;
         }
-        let (reason, mode) = decision.told.map_or(("", Mode::Enforce), |(hold, mode)| (hold.reason.as_str(), mode));
+        let (reason, mode) = decision.told.as_ref().map_or(("", "enforce"), |told| (&*told.reason, told.mode));
         tracing::info!(
             decision = "allow",
             operation = decision.operation,
             object = object(decision),
-            user = crate::routing::one_line(decision.user, 200),
+            user = crate::line::one_line(decision.user, 200),
             reason,
-            mode = mode.as_str(),
+            mode,
             decision_id = decision.id,
             state_age_ms = decision.state_age.map(millis),
             "admitted"
@@ -127,6 +131,21 @@ impl DecisionLog {
     }
 }
 
+/// Failure details that leave other than they came are told of, one line each.
+pub(super) fn classified(decision: &Decision<'_>, classified: &Classified) {
+    let from = classified.from.map_or("", Reason::as_str);
+    tracing::info!(
+        object = object(decision),
+        user = crate::line::one_line(decision.user, 200),
+        from,
+        reason = classified.to.as_str(),
+        was_execution_failure = classified.ran,
+        source = classified.source.as_str(),
+        decision_id = decision.id,
+        "classified"
+    );
+}
+
 fn say(told: &Told, repeats: &Repeats) {
     if repeats.more == 0 {
         return;
@@ -146,7 +165,7 @@ fn object(decision: &Decision<'_>) -> String {
     decision
         .object
         .as_ref()
-        .map_or_else(|| "(no name yet)".to_owned(), |key| crate::routing::one_line(&key.to_string(), 320))
+        .map_or_else(|| "(no name yet)".to_owned(), |key| crate::line::one_line(&key.to_string(), 320))
 }
 
 fn millis(age: Duration) -> u64 {
@@ -223,13 +242,15 @@ mod tests {
 
     fn decision<'a>(object: Option<&str>, verdict: &'a Verdict) -> Decision<'a> {
         Decision {
+            webhook: "gate",
             id: "id-1".to_owned(),
             operation: "CREATE",
             dry_run: false,
             object: object.map(key),
             user: "alice\nadmin",
-            verdict,
-            told: verdict.told(),
+            admitted: verdict.admitted(),
+            told: crate::telemetry::Told::of(verdict),
+            message: verdict.message().unwrap_or_default().leak(),
             state_age: Some(Duration::from_millis(1500)),
             took: Duration::ZERO,
         }

@@ -11,15 +11,13 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Decision;
 use crate::fault::Fault;
+use crate::status::Classified;
 
 /// Fine where an answer should be, coarse where it should not.
 const SECONDS: [f64; 18] = [
     0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 const AGE_SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0];
-
-/// The one webhook of today.
-const WEBHOOK: &str = "gate";
 
 /// One input as metrics tell it.
 pub struct StateRow {
@@ -46,6 +44,21 @@ pub(super) struct Metrics {
     unreadable: Family<KindLabels, Gauge>,
     last_event: Family<KindLabels, Gauge>,
     not_after: Family<RoleLabels, Gauge>,
+    classification: Family<ClassificationLabels, Counter>,
+    corrected: Family<CorrectionLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassificationLabels {
+    reason: &'static str,
+    was_execution_failure: &'static str,
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CorrectionLabels {
+    from: &'static str,
+    to: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +118,8 @@ impl Metrics {
             unreadable: Family::default(),
             last_event: Family::default(),
             not_after: Family::default(),
+            classification: Family::default(),
+            corrected: Family::default(),
             registry: Registry::default(),
         };
         let build = Family::<BuildLabels, Gauge>::default();
@@ -133,16 +148,24 @@ impl Metrics {
             metrics.last_event.clone(),
         );
         r.register_with_unit("cert_not_after", "When a certificate ends", Unit::Seconds, metrics.not_after.clone());
+        r.register("classification", "Failure details filled in or corrected", metrics.classification.clone());
+        r.register("classification_corrected", "Reasons replaced by another", metrics.corrected.clone());
         r.register("build_info", "The build that runs", build);
         Self { registry, ..metrics }
     }
 
     pub fn decided(&self, decision: &Decision<'_>) {
-        let outcome = if decision.verdict.admitted() { "allow" } else { "deny" };
-        let reason = decision.told.map_or("", |(hold, _)| hold.reason.label());
+        let outcome = if decision.admitted { "allow" } else { "deny" };
+        let reason = decision.told.as_ref().map_or("", |told| told.label);
         let dry_run = if decision.dry_run { "true" } else { "false" };
         self.count(
-            &RequestLabels { webhook: WEBHOOK, operation: decision.operation, decision: outcome, reason, dry_run },
+            &RequestLabels {
+                webhook: decision.webhook,
+                operation: decision.operation,
+                decision: outcome,
+                reason,
+                dry_run,
+            },
             decision.took,
         );
         if let Some(age) = decision.state_age {
@@ -150,14 +173,22 @@ impl Metrics {
         }
     }
 
-    pub fn not_judged(&self, fault: &Fault, operation: &'static str, took: Duration) {
+    pub fn classified(&self, classified: &Classified) {
+        let Classified { from, to, ran, source } = *classified;
+        let was_execution_failure = if ran { "true" } else { "false" };
+        let labels = ClassificationLabels { reason: to.as_str(), was_execution_failure, source: source.as_str() };
+        self.classification.get_or_create(&labels).inc();
+        if let Some(from) = from {
+            let labels = CorrectionLabels { from: from.as_str(), to: to.as_str() };
+            self.corrected.get_or_create(&labels).inc();
+        }
+    }
+
+    pub fn not_judged(&self, webhook: &'static str, fault: &Fault, operation: &'static str, took: Duration) {
         if fault.retry() {
             self.shed.get_or_create(&WhyLabels { why: fault.label() }).inc();
         }
-        self.count(
-            &RequestLabels { webhook: WEBHOOK, operation, decision: "error", reason: fault.label(), dry_run: "" },
-            took,
-        );
+        self.count(&RequestLabels { webhook, operation, decision: "error", reason: fault.label(), dry_run: "" }, took);
     }
 
     fn count(&self, labels: &RequestLabels, took: Duration) {

@@ -13,27 +13,68 @@ pub use admin::{Admin, Condition, router as admin_router};
 pub use log::{LogFormat, init as init_log};
 pub use metrics::{CertificateRow, InFlight, StateRow};
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::api::facts::ObjectKey;
 use crate::fault::Fault;
-use crate::routing::{Hold, Mode, Verdict};
+use crate::routing::{Culprit, Mode, Verdict};
+use crate::status::{Classified, Refusal};
 
 use decisions::DecisionLog;
 use metrics::Metrics;
 
 /// One answered review.
 pub struct Decision<'a> {
+    /// Which of ours answered it: `gate`, `guard`, `amender`.
+    pub webhook: &'static str,
     pub id: String,
     pub operation: &'static str,
     pub dry_run: bool,
     pub object: Option<ObjectKey>,
     pub user: &'a str,
-    pub verdict: &'a Verdict,
-    /// The hold to tell of and its mode, also where it was not enforced.
-    pub told: Option<(&'a Hold, Mode)>,
+    pub admitted: bool,
+    /// What holds it, or would have.
+    pub told: Option<Told<'a>>,
+    /// The refusal as the caller reads it.
+    pub message: &'a str,
     pub state_age: Option<Duration>,
     pub took: Duration,
+}
+
+/// Why a review was refused, or would have been in another mode.
+#[derive(Clone)]
+pub struct Told<'a> {
+    pub reason: Cow<'a, str>,
+    /// The reason out of the closed set.
+    pub label: &'static str,
+    pub mode: &'static str,
+    /// Who stands in the way.
+    pub by: Option<&'a Culprit>,
+}
+
+impl<'a> Told<'a> {
+    /// What a verdict tells of, also where it was not enforced.
+    #[must_use]
+    pub fn of(verdict: &'a Verdict) -> Option<Self> {
+        let (hold, mode) = verdict.told()?;
+        let (reason, label) = (Cow::Borrowed(hold.reason.as_str()), hold.reason.label());
+        Some(Self { reason, label, mode: mode.as_str(), by: hold.by.as_ref() })
+    }
+
+    /// An object that makes no sense.
+    #[must_use]
+    pub fn malformed() -> Self {
+        let reason = crate::routing::Reason::Malformed.label();
+        Self { reason: reason.into(), label: reason, mode: Mode::Enforce.as_str(), by: None }
+    }
+
+    /// What the guard refuses.
+    #[must_use]
+    pub fn guarded(refusal: &'a Refusal) -> Self {
+        let reason = refusal.reason.as_str();
+        Self { reason: reason.into(), label: reason, mode: Mode::Enforce.as_str(), by: None }
+    }
 }
 
 /// The metrics and the decision log of one server.
@@ -57,9 +98,17 @@ impl Telemetry {
         }
     }
 
+    /// Counts and logs failure details that were filled in or corrected. A dry run leaves nothing behind.
+    pub fn classified(&self, decision: &Decision<'_>, classified: &Classified) {
+        if !decision.dry_run {
+            self.metrics.classified(classified);
+            decisions::classified(decision, classified);
+        }
+    }
+
     /// Counts and logs a request that got no verdict.
-    pub fn not_judged(&self, fault: &Fault, operation: &'static str, took: Duration) {
-        self.metrics.not_judged(fault, operation, took);
+    pub fn not_judged(&self, webhook: &'static str, fault: &Fault, operation: &'static str, took: Duration) {
+        self.metrics.not_judged(webhook, fault, operation, took);
         self.decisions.fault(fault, Instant::now());
     }
 

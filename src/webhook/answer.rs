@@ -1,19 +1,26 @@
-//! A verdict, or a fault, as HTTP.
+//! A verdict, an amendment, or a fault, as HTTP.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation};
+use k8s_openapi::ByteString;
 use serde::Serialize;
 
 use super::review::Review;
+use crate::api::facts::ReadError;
 use crate::fault::Fault;
-use crate::routing::{Because, Hold, Reason, Verdict, one_line};
+use crate::line::one_line;
+use crate::routing::{Because, Hold, Reason, Verdict};
+use crate::status::{Amendment, Change, Refusal};
 
 /// The values of audit annotations are not bounded by the API server.
 const ANNOTATION_MAX_CHARS: usize = 256;
 /// A cause tells more than an annotation; many causes still fit in a response.
+const CAUSE_MAX_CHARS: usize = 500;
 const CAUSES_MAX: usize = 64;
 
 #[derive(Serialize)]
@@ -24,7 +31,7 @@ struct Envelope<'a> {
     response: Response_<'a>,
 }
 
-/// No patch, ever: this is a validating webhook.
+/// A patch and its type: both, or neither, as in every answer of a validating webhook.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Response_<'a> {
@@ -36,6 +43,10 @@ struct Response_<'a> {
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     audit_annotations: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<ByteString>,
 }
 
 #[derive(Serialize)]
@@ -67,25 +78,111 @@ struct StatusCause {
     field: String,
 }
 
-/// HTTP 200 with the verdict, an admission or a refusal.
-pub(super) fn verdict(
-    review: &Review<'_>,
-    verdict: &Verdict,
-    age: Option<Duration>,
-    warning: Option<String>,
-) -> Response<Body> {
-    let envelope = Envelope {
-        api_version: &review.api_version,
-        kind: "AdmissionReview",
-        response: Response_ {
-            uid: &review.uid,
-            allowed: verdict.admitted(),
+/// What a review is answered, before it becomes bytes.
+#[derive(Default)]
+pub(super) struct Answer {
+    status: Option<Status>,
+    warnings: Vec<String>,
+    annotations: BTreeMap<&'static str, String>,
+    patch: Vec<Change>,
+}
+
+impl Answer {
+    /// The gate's: an admission or a refusal.
+    pub fn verdict(review: &Review<'_>, verdict: &Verdict, age: Option<Duration>, warning: Option<String>) -> Self {
+        Self {
             status: refusal(review, verdict),
             warnings: verdict.warning_lines().into_iter().chain(warning).collect(),
-            audit_annotations: annotations(review, verdict, age),
-        },
-    };
-    json(StatusCode::OK, &envelope)
+            annotations: annotations(review, verdict, age),
+            patch: Vec::new(),
+        }
+    }
+
+    /// The guard's: the write passes, with the reason of a clearance for the audit log, or it does not.
+    pub fn guarded(review: &Review<'_>, refusal: Option<&Refusal>, clearing: Option<&str>) -> Self {
+        let mut annotations = BTreeMap::from([
+            ("decision", if refusal.is_none() { "allow" } else { "deny" }.to_owned()),
+            ("decision-id", decision_id(review)),
+        ]);
+        let Some(refusal) = refusal else {
+            annotations.extend(clearing.map(|why| ("reason", one_line(why, ANNOTATION_MAX_CHARS))));
+            return Self { annotations, ..Self::default() };
+        };
+        annotations.insert("reason", refusal.reason.as_str().to_owned());
+        let message = one_line(&refusal.told, CAUSE_MAX_CHARS);
+        let cause = StatusCause { reason: refusal.reason.as_str().to_owned(), message, field: refusal.field.clone() };
+        Self { status: Some(denial(review, 403, refusal.message(), vec![cause], None)), annotations, ..Self::default() }
+    }
+
+    /// The object cannot be read: 422 with the member.
+    pub fn unreadable(review: &Review<'_>, error: &ReadError) -> Self {
+        let (field, message) = (one_line(&error.path, ANNOTATION_MAX_CHARS), one_line(&error.problem, CAUSE_MAX_CHARS));
+        let told = format!("{}: {field}: {message}", Reason::Malformed);
+        let cause = StatusCause { reason: Reason::Malformed.as_str().to_owned(), message, field };
+        let annotations = BTreeMap::from([
+            ("decision", "deny".to_owned()),
+            ("decision-id", decision_id(review)),
+            ("reason", Reason::Malformed.as_str().to_owned()),
+        ]);
+        Self { status: Some(denial(review, 422, told, vec![cause], None)), annotations, ..Self::default() }
+    }
+
+    /// The amender's: it never refuses.
+    pub fn amended(review: &Review<'_>, amendment: &Amendment) -> Self {
+        let mut annotations = BTreeMap::from([("decision-id", decision_id(review))]);
+        if let Some(classified) = amendment.classified {
+            annotations.insert("reason", classified.to.as_str().to_owned());
+        }
+        Self { status: None, warnings: amendment.warnings.clone(), annotations, patch: amendment.changes.clone() }
+    }
+
+    /// Nothing of ours: it passes, with a word to the caller.
+    pub fn unasked(review: &Review<'_>, warning: Option<String>) -> Self {
+        let annotations = BTreeMap::from([("decision", "allow".to_owned()), ("decision-id", decision_id(review))]);
+        Self { warnings: warning.into_iter().collect(), annotations, ..Self::default() }
+    }
+
+    pub fn allowed(&self) -> bool {
+        self.status.is_none()
+    }
+
+    /// Of a refusal.
+    pub fn message(&self) -> &str {
+        self.status.as_ref().map_or("", |status| &status.message)
+    }
+
+    /// HTTP 200, whatever it says.
+    pub fn respond(self, review: &Review<'_>) -> Response<Body> {
+        let patched = !self.patch.is_empty();
+        let patch = match patched.then(|| json_patch(self.patch)).transpose() {
+            Ok(patch) => patch,
+            Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        };
+        json(
+            StatusCode::OK,
+            &Envelope {
+                api_version: &review.api_version,
+                kind: "AdmissionReview",
+                response: Response_ {
+                    uid: &review.uid,
+                    allowed: self.status.is_none(),
+                    status: self.status,
+                    warnings: self.warnings,
+                    audit_annotations: self.annotations,
+                    patch_type: patched.then_some("JSONPatch"),
+                    patch,
+                },
+            },
+        )
+    }
+}
+
+/// Standard, padded base64 of an RFC 6902 array. `add` replaces a member that is there and makes one that is not.
+fn json_patch(changes: Vec<Change>) -> serde_json::Result<ByteString> {
+    let operations = changes
+        .into_iter()
+        .map(|Change { path, value }| PatchOperation::Add(AddOperation { path: PointerBuf::from_tokens(path), value }));
+    serde_json::to_vec(&Patch(operations.collect())).map(ByteString)
 }
 
 /// No verdict: the status says whose fault it is. With the review known the body carries its uid, else it is one line.
@@ -109,6 +206,8 @@ pub(super) fn fault(fault: &Fault, review: Option<&Review<'_>>) -> Response<Body
                     }),
                     warnings: Vec::new(),
                     audit_annotations: BTreeMap::new(),
+                    patch_type: None,
+                    patch: None,
                 },
             },
         ),
@@ -139,20 +238,25 @@ fn status_reason(code: u16) -> &'static str {
 
 fn refusal(review: &Review<'_>, verdict: &Verdict) -> Option<Status> {
     let hold = verdict.hold.as_ref()?;
-    Some(Status {
+    // The API takes an int32 and turns it into the header Retry-After.
+    let retry = verdict.retry_after_seconds().map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX));
+    Some(denial(review, verdict.code(), verdict.message().unwrap_or_default(), causes(hold), retry))
+}
+
+fn denial(review: &Review<'_>, code: u16, message: String, causes: Vec<StatusCause>, retry: Option<i32>) -> Status {
+    Status {
         status: "Failure",
-        message: verdict.message().unwrap_or_default(),
-        reason: status_reason(verdict.code()),
+        message,
+        reason: status_reason(code),
         details: Some(Details {
             name: review.name().map(|name| one_line(&name, ANNOTATION_MAX_CHARS)),
             group: "kubernaut.ai",
             kind: "WorkflowExecution",
-            causes: causes(hold),
-            // The API takes an int32 and turns it into the header Retry-After.
-            retry_after_seconds: verdict.retry_after_seconds().map(|s| i32::try_from(s).unwrap_or(i32::MAX)),
+            causes,
+            retry_after_seconds: retry,
         }),
-        code: verdict.code(),
-    })
+        code,
+    }
 }
 
 /// A hold is one cause; a malformed object has one for each field, since kubectl prints nothing else of a 422.

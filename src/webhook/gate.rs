@@ -1,4 +1,4 @@
-//! The gate: may this WorkflowExecution be created, changed, deleted?
+//! The way of one review, and the gate: may this WorkflowExecution be created, changed, deleted?
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,61 +11,109 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response, header};
 use k8s_openapi::jiff::Timestamp;
 
-use super::answer;
+use super::answer::{self, Answer};
 use super::receive::Deadline;
 use super::review::{Operation, Review};
 use super::understand::Question;
+use crate::api::facts::ReadError;
 use crate::cluster::{Index, Unavailable};
 use crate::fault::Fault;
 use crate::routing::{self, Policy, Verdict};
-use crate::telemetry::{Decision, Telemetry};
+use crate::status::{Amendment, Refusal, Rules};
+use crate::telemetry::{Decision, Telemetry, Told};
 
-/// What the gate judges by.
+/// What reviews are judged by.
 pub struct Gate {
     pub index: Arc<Index>,
     pub policy: Arc<ArcSwap<Policy>>,
+    pub rules: Arc<ArcSwap<Rules>>,
     pub telemetry: Arc<Telemetry>,
 }
 
-/// A verdict and what else its answer says.
-pub(super) struct Judgement {
-    verdict: Verdict,
-    age: Option<Duration>,
-    warning: Option<String>,
+/// The webhooks by name, as metrics and the log tell them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Webhook {
+    /// May this WorkflowExecution be created, changed, deleted?
+    Gate,
+    /// What does its status say when it leaves?
+    Amender,
+    /// May its status be written so?
+    Guard,
 }
 
-/// `POST /validate/workflowexecutions`.
-pub(super) async fn validate(
-    State(gate): State<Arc<Gate>>,
+impl Webhook {
+    pub const ALL: [Self; 3] = [Self::Gate, Self::Amender, Self::Guard];
+
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Gate => "/validate/workflowexecutions",
+            Self::Amender => "/mutate/workflowexecutions-status",
+            Self::Guard => "/validate/workflowexecutions-status",
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Amender => "amender",
+            Self::Guard => "guard",
+        }
+    }
+
+    /// For what never gets as far as a handler.
+    pub fn at(path: &str) -> &'static str {
+        Self::ALL.into_iter().find(|webhook| webhook.path() == path).map_or("none", Self::as_str)
+    }
+}
+
+/// What one of ours says of a review, for the caller, the log and the metrics.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack, for one call")]
+pub(super) enum Judgement {
+    Verdict { verdict: Verdict, age: Option<Duration>, warning: Option<String> },
+    Amended(Amendment),
+    Guarded { refusal: Option<Refusal>, clearing: Option<String> },
+    Unreadable(ReadError),
+    Unasked(Option<String>),
+}
+
+/// One POST, whichever webhook it is for.
+pub(super) async fn answer(
+    State((gate, webhook)): State<(Arc<Gate>, Webhook)>,
     Extension(deadline): Extension<Deadline>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
     let started = Instant::now();
     if !is_json(&headers) {
-        return gate.refuse(&Fault::NotJson, None, started);
+        return gate.refuse(webhook.as_str(), &Fault::NotJson, None, started);
     }
     let review = match Review::decode(&body) {
         Ok(review) => review,
-        Err(error) => return gate.refuse(&Fault::NotAReview { problem: error.to_string() }, None, started),
+        Err(error) => {
+            let fault = Fault::NotAReview { problem: error.to_string() };
+            return gate.refuse(webhook.as_str(), &fault, None, started);
+        }
     };
-    gate.answer(&review, started, || gate.judge(&review, deadline.0))
+    gate.answer(webhook, &review, started, || match webhook {
+        Webhook::Gate => gate.judge(&review, deadline.0),
+        Webhook::Amender => gate.amend(&review, deadline.0),
+        Webhook::Guard => gate.guard(&review, deadline.0),
+    })
 }
 
 impl Gate {
     /// Understands the review, cuts its view, decides.
     fn judge(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
-        let not_ready = |why: Unavailable| Fault::NotReady { problem: why.to_string() };
         if review.operation == Operation::Create {
             self.index.age().map_err(not_ready)?;
         }
         let (policy, now) = (self.policy.load(), Timestamp::now());
-        let without_view = |verdict, warning| Ok(Judgement { verdict, age: None, warning });
+        let without_view = |verdict, warning| Ok(Judgement::Verdict { verdict, age: None, warning });
         match review.understand()? {
             Question::Create(request) => {
                 let view = self.index.view(&request, deadline).map_err(not_ready)?;
                 let verdict = routing::decide(&request, &view, &policy, now);
-                Ok(Judgement { verdict, age: Some(view.age), warning: None })
+                Ok(Judgement::Verdict { verdict, age: Some(view.age), warning: None })
             }
             Question::Malformed(causes) => without_view(routing::malformed(causes, &policy, now), None),
             Question::Update { spec_changed } => without_view(routing::update(spec_changed, &policy, now), None),
@@ -76,39 +124,69 @@ impl Gate {
     /// A panic on the way is a fault of this one request, and its uid is still known here.
     fn answer(
         &self,
+        webhook: Webhook,
         review: &Review<'_>,
         started: Instant,
         judge: impl FnOnce() -> Result<Judgement, Fault>,
     ) -> Response<Body> {
         let answered =
-            catch_unwind(AssertUnwindSafe(|| judge().map(|judgement| self.tell(review, judgement, started))));
+            catch_unwind(AssertUnwindSafe(|| judge().map(|judgement| self.tell(webhook, review, &judgement, started))));
         match answered.unwrap_or(Err(Fault::Panicked)) {
             Ok(response) => response,
-            Err(fault) => self.refuse(&fault, Some(review), started),
+            Err(fault) => self.refuse(webhook.as_str(), &fault, Some(review), started),
         }
     }
 
-    fn tell(&self, review: &Review<'_>, judgement: Judgement, started: Instant) -> Response<Body> {
-        let Judgement { verdict, age, warning } = judgement;
-        let response = answer::verdict(review, &verdict, age, warning);
-        self.telemetry.decided(&Decision {
+    fn tell(&self, webhook: Webhook, review: &Review<'_>, judgement: &Judgement, started: Instant) -> Response<Body> {
+        let (answer, told, state_age, classified) = match judgement {
+            Judgement::Verdict { verdict, age, warning } => {
+                (Answer::verdict(review, verdict, *age, warning.clone()), Told::of(verdict), *age, None)
+            }
+            Judgement::Amended(amendment) => (Answer::amended(review, amendment), None, None, amendment.classified),
+            Judgement::Guarded { refusal, clearing } => {
+                let answer = Answer::guarded(review, refusal.as_ref(), clearing.as_deref());
+                (answer, refusal.as_ref().map(Told::guarded), None, None)
+            }
+            Judgement::Unreadable(error) => (Answer::unreadable(review, error), Some(Told::malformed()), None, None),
+            Judgement::Unasked(warning) => (Answer::unasked(review, warning.clone()), None, None, None),
+        };
+        let decision = Decision {
+            webhook: webhook.as_str(),
             id: answer::decision_id(review),
             operation: review.operation.as_str(),
             dry_run: review.dry_run,
             object: review.key(),
             user: &review.username,
-            verdict: &verdict,
-            told: verdict.told(),
-            state_age: age,
+            admitted: answer.allowed(),
+            told,
+            message: answer.message(),
+            state_age,
             took: started.elapsed(),
-        });
-        response
+        };
+        self.telemetry.decided(&decision);
+        if let Some(classified) = classified {
+            self.telemetry.classified(&decision, &classified);
+        }
+        drop(decision);
+        answer.respond(review)
     }
 
-    pub(super) fn refuse(&self, fault: &Fault, review: Option<&Review<'_>>, started: Instant) -> Response<Body> {
-        self.telemetry.not_judged(fault, review.map_or("OTHER", |review| review.operation.as_str()), started.elapsed());
+    pub(super) fn refuse(
+        &self,
+        webhook: &'static str,
+        fault: &Fault,
+        review: Option<&Review<'_>>,
+        started: Instant,
+    ) -> Response<Body> {
+        let operation = review.map_or("OTHER", |review| review.operation.as_str());
+        self.telemetry.not_judged(webhook, fault, operation, started.elapsed());
         answer::fault(fault, review)
     }
+}
+
+/// What the world lacks for an answer.
+pub(super) fn not_ready(why: Unavailable) -> Fault {
+    Fault::NotReady { problem: why.to_string() }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -123,17 +201,18 @@ mod tests {
     /// L-10: the answer to the one request carries its uid and is counted; the next one is judged.
     #[tokio::test]
     async fn l_10_a_panic_is_a_fault_of_one_request() {
-        let gate = Gate { index: Arc::default(), policy: Arc::default(), telemetry: Arc::default() };
+        let gate =
+            Gate { index: Arc::default(), policy: Arc::default(), rules: Arc::default(), telemetry: Arc::default() };
         let body = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"DELETE"}}"#;
         let review = Review::decode(body).unwrap();
-        let response = gate.answer(&review, Instant::now(), || panic!("injected"));
+        let response = gate.answer(Webhook::Gate, &review, Instant::now(), || panic!("injected"));
         assert_eq!(response.status(), 500);
         let answer = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&"u-1".into(), &false.into()));
         let counted = r#"decision="error",reason="panic",dry_run=""} 1"#;
         assert!(gate.telemetry.scrape(&[], &[]).contains(counted));
-        let response = gate.answer(&review, Instant::now(), || gate.judge(&review, Instant::now()));
+        let response = gate.answer(Webhook::Gate, &review, Instant::now(), || gate.judge(&review, Instant::now()));
         assert_eq!(response.status(), 200);
     }
 

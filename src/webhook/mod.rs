@@ -9,9 +9,11 @@ mod gate;
 mod receive;
 mod review;
 mod spec;
+mod status;
 mod understand;
 
 pub use gate::Gate;
+use gate::Webhook;
 pub use review::{Operation, Review, ReviewError};
 pub use understand::Question;
 
@@ -25,19 +27,18 @@ use axum::routing::post;
 use crate::config::Limits;
 use crate::fault::Fault;
 
-/// The paths of this server, as an unknown one is told.
-const PATHS: &str = "/validate/workflowexecutions";
-
 /// The HTTPS side: every path, with limits and deadlines around them.
-pub fn router(gate: Arc<Gate>, limits: &Limits) -> Router {
+pub fn router(gate: &Arc<Gate>, limits: &Limits) -> Router {
     let intake = Arc::new(receive::Intake::new(gate.clone(), limits));
-    Router::new()
-        .route("/validate/workflowexecutions", post(gate::validate))
-        .fallback(|| async { answer::fault(&Fault::NoSuchPath { known: PATHS }, None) })
+    let known = Webhook::ALL.map(Webhook::path).join(", ");
+    let paths = Webhook::ALL.into_iter().fold(Router::new(), |router, webhook| {
+        router.route(webhook.path(), post(gate::answer).with_state((gate.clone(), webhook)))
+    });
+    paths
+        .fallback(move || async move { answer::fault(&Fault::NoSuchPath { known }, None) })
         .method_not_allowed_fallback(|| async { answer::fault(&Fault::NotPost, None) })
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(intake, receive::receive))
-        .with_state(gate)
 }
 
 #[cfg(test)]
@@ -62,7 +63,10 @@ mod tests {
         index.listed::<WorkflowExecution>(&[].into());
         let settings = Settings::default();
         let policy = Arc::new(arc_swap::ArcSwap::from_pointee(settings.policy()));
-        let app = router(Arc::new(Gate { index: index.clone(), policy, telemetry: Arc::default() }), &settings.limits);
+        let app = router(
+            &Arc::new(Gate { index: index.clone(), policy, rules: Arc::default(), telemetry: Arc::default() }),
+            &settings.limits,
+        );
         let occupied = index.occupy();
         let request =
             Request::post("/validate/workflowexecutions?timeout=1s").header("content-type", "application/json");

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 
-use super::gate::Gate;
+use super::gate::{Gate, Webhook};
 use crate::api::duration::GoDuration;
 use crate::config::Limits;
 use crate::fault::Fault;
@@ -65,11 +65,12 @@ impl Intake {
 pub(super) async fn receive(State(intake): State<Arc<Intake>>, request: Request, next: Next) -> Response<Body> {
     let started = Instant::now();
     let deadline = started + time_to_answer(request.uri().query().unwrap_or_default());
+    let webhook = Webhook::at(request.uri().path());
     let in_flight = intake.gate.telemetry.in_flight();
     let taken = take_body(&intake, request, deadline, started).await;
     let response = match taken {
         Ok((request, _room)) => next.run(request).await,
-        Err(fault) => intake.gate.refuse(&fault, None, started),
+        Err(fault) => intake.gate.refuse(webhook, &fault, None, started),
     };
     drop(in_flight);
     response

@@ -19,8 +19,15 @@ pub struct Review<'a> {
     pub namespace: Option<Cow<'a, str>>,
     pub object: Option<&'a RawValue>,
     pub old_object: Option<&'a RawValue>,
-    /// What it is about, where that is not the main resource of a WorkflowExecution.
-    pub foreign: Option<String>,
+    about: About<'a>,
+}
+
+/// The resource that a review is about, as far as it says.
+#[derive(Debug)]
+struct About<'a> {
+    group: Option<Cow<'a, str>>,
+    resource: Option<Cow<'a, str>>,
+    sub_resource: Option<Cow<'a, str>>,
 }
 
 /// What is being done to the object.
@@ -63,6 +70,12 @@ impl<'a> Review<'a> {
             ReviewError(format!("{path}: {}", plainly(&error)))
         })?;
         wire.into_review()
+    }
+
+    /// What it is about, where that is not this sub-resource of a WorkflowExecution; empty for the object itself.
+    #[must_use]
+    pub fn foreign(&self, sub_resource: &str) -> Option<String> {
+        self.about.foreign(sub_resource)
     }
 
     /// The object's name as the request gives it; a deletecollection gives it in the old object only.
@@ -116,7 +129,7 @@ struct WireRequest<'a> {
     dry_run: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct WireResource<'a> {
     #[serde(borrow)]
     group: Option<Cow<'a, str>>,
@@ -148,18 +161,15 @@ impl<'a> Wire<'a> {
         let missing = |what: &str| ReviewError(format!("{what} is missing"));
         if self.kind.as_deref() != Some("AdmissionReview") {
             let found = self.kind.as_deref().unwrap_or("none");
-            return Err(ReviewError(format!(
-                "kind is {}, expected AdmissionReview",
-                crate::routing::one_line(found, 80)
-            )));
+            return Err(ReviewError(format!("kind is {}, expected AdmissionReview", crate::line::one_line(found, 80))));
         }
         let api_version = self.api_version.ok_or_else(|| missing("apiVersion"))?;
         if !matches!(&*api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1") {
-            let found = crate::routing::one_line(&api_version, 80);
+            let found = crate::line::one_line(&api_version, 80);
             return Err(ReviewError(format!("apiVersion is {found}, expected admission.k8s.io/v1 or v1beta1")));
         }
         let Mapping(request) = self.request.ok_or_else(|| missing("request"))?;
-        let foreign = request.foreign();
+        let resource = request.resource.unwrap_or_default();
         Ok(Review {
             api_version,
             uid: request.uid.filter(|uid| !uid.is_empty()).ok_or_else(|| missing("request.uid"))?,
@@ -175,26 +185,24 @@ impl<'a> Wire<'a> {
             namespace: request.namespace,
             object: request.object,
             old_object: request.old_object,
-            foreign,
+            about: About { group: resource.group, resource: resource.resource, sub_resource: request.sub_resource },
         })
     }
 }
 
-impl WireRequest<'_> {
-    /// What the request is about, unless that is the main resource of a WorkflowExecution. A review that does not say
-    /// is taken for one that is ours.
-    fn foreign(&self) -> Option<String> {
-        let part = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| crate::routing::one_line(text, 80));
-        let group = self.resource.as_ref().and_then(|resource| part(&resource.group));
-        let resource = self.resource.as_ref().and_then(|resource| part(&resource.resource));
-        let sub_resource = part(&self.sub_resource).filter(|name| !name.is_empty());
+impl About<'_> {
+    /// What it is about, unless that is this sub-resource of a WorkflowExecution. A review that does not say is taken for one
+    /// that is ours.
+    fn foreign(&self, sub_resource: &str) -> Option<String> {
+        let Self { group, resource, .. } = self;
+        let sub = self.sub_resource.as_deref().filter(|sub| !sub.is_empty());
+        let says_nothing = group.is_none() && resource.is_none() && sub.is_none();
         let ours = group.as_deref().is_none_or(|group| group == "kubernaut.ai")
             && resource.as_deref().is_none_or(|resource| resource == "workflowexecutions")
-            && sub_resource.is_none();
-        let name = || [resource, sub_resource].into_iter().flatten().collect::<Vec<_>>().join("/");
-        (!ours).then(|| {
-            [Some(name()), group].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
-        })
+            && sub.unwrap_or_default() == sub_resource;
+        let name = [resource.as_deref(), sub].into_iter().flatten().collect::<Vec<_>>().join("/");
+        let parts = [Some(&*name), group.as_deref()].into_iter().flatten().filter(|part| !part.is_empty());
+        (!ours && !says_nothing).then(|| crate::line::one_line(&parts.collect::<Vec<_>>().join("."), 160))
     }
 }
 
@@ -251,7 +259,7 @@ mod tests {
     fn only_the_main_resource_of_our_kind_is_ours() {
         let foreign = |members: &str| {
             let body = format!("{{{HEAD},\"request\":{{\"uid\":\"a\"{members}}}}}");
-            Review::decode(body.as_bytes()).unwrap().foreign
+            Review::decode(body.as_bytes()).unwrap().foreign("")
         };
         let wfe = r#","resource":{"group":"kubernaut.ai","version":"v1beta1","resource":"workflowexecutions"}"#;
         assert_eq!(foreign(wfe), None);

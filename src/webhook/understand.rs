@@ -27,7 +27,7 @@ impl Review<'_> {
     /// # Errors
     /// Where the object itself is bad JSON: then the whole body is.
     pub fn understand(&self) -> Result<Question, Fault> {
-        if let Some(what) = &self.foreign {
+        if let Some(what) = self.foreign("") {
             let warning = format!("lockkeeper judges workflowexecutions.kubernaut.ai only; {what} passed unjudged");
             return Ok(Question::Nothing(Some(warning)));
         }

@@ -159,7 +159,8 @@ programs=()
 
 if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
   # Links need it absolute.
-  assets=$(cd -- "$KUBEBUILDER_ASSETS" 2>/dev/null && pwd) || fail "KUBEBUILDER_ASSETS is set to $KUBEBUILDER_ASSETS, which is no folder"
+  assets=$(cd -- "$KUBEBUILDER_ASSETS" 2>/dev/null && pwd) ||
+    fail "KUBEBUILDER_ASSETS is set to $KUBEBUILDER_ASSETS, which is no folder"
   programs_of_assets
   if [[ -x $assets/helm && -x $assets/tekton-controller ]]; then
     printf '%s\n' "$assets"

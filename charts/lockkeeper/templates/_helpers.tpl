@@ -122,3 +122,25 @@ lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson
 {{- end -}}
 {{- $pem | b64enc -}}
 {{- end -}}
+
+{{- /* What all webhooks share: (list root path). */ -}}
+{{- define "lockkeeper.webhook" -}}
+{{- $root := index . 0 -}}
+{{- $path := index . 1 -}}
+failurePolicy: {{ $root.Values.webhook.failurePolicy }}
+matchPolicy: Equivalent
+sideEffects: None
+admissionReviewVersions: [v1]
+timeoutSeconds: {{ $root.Values.webhook.timeoutSeconds }}
+clientConfig:
+  {{- if $root.Values.webhook.url }}
+  url: {{ $root.Values.webhook.url }}{{ $path }}
+  {{- else }}
+  service:
+    name: {{ include "lockkeeper.fullname" $root }}
+    namespace: {{ $root.Release.Namespace }}
+    path: {{ $path }}
+    port: 443
+  {{- end }}
+  caBundle: {{ include "lockkeeper.caBundle" $root }}
+{{- end }}

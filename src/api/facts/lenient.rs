@@ -32,7 +32,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for MappingVisitor<T> {
 
 /// A time; whatever is none is not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Time(pub Option<Timestamp>);
+pub(crate) struct Time(pub Option<Timestamp>);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -142,6 +142,10 @@ pub(super) struct Named {
 impl Named {
     pub fn is_set(&self) -> bool {
         self.name.as_ref().is_some_and(|name| !name.is_empty())
+    }
+
+    pub fn name(self) -> Option<Box<str>> {
+        said(self.name)
     }
 }
 

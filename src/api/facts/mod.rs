@@ -7,12 +7,14 @@
 mod candidate;
 mod execution;
 mod lenient;
+mod record;
 mod request;
 mod target;
 
 pub use candidate::{Candidate, Cause, NotACandidate};
 pub use execution::{ExecutionPhase, Failure, WorkflowExecution};
-pub(crate) use lenient::Mapping;
+pub(crate) use lenient::{Mapping, Time};
+pub use record::{Record, RunSummary, StatusCondition};
 pub use request::{Block, RemediationRequest, RequestPhase};
 pub use target::{Target, TargetError, TargetId};
 

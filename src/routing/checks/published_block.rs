@@ -24,7 +24,7 @@ fn decided_live(reason: &str) -> bool {
 }
 
 fn reason(block: &Block) -> Reason {
-    let text = super::super::one_line(&block.reason, 63);
+    let text = crate::line::one_line(&block.reason, 63);
     Reason::Published(match text.trim() {
         "" => "Blocked".into(),
         said => said.into(),

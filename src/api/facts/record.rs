@@ -1,0 +1,176 @@
+//! A WorkflowExecution as a status write shows it: what the status says, and which members say it.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::lenient::{Mapping, Named, Time};
+use super::{ReadError, Timestamp, read, said};
+
+/// One side of a status write.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    pub created: Option<Timestamp>,
+    pub workflow_id: Option<Box<str>>,
+    /// As it is written.
+    pub target: Option<Box<str>>,
+    pub phase: Box<str>,
+    pub started: Option<Timestamp>,
+    pub completed: Option<Timestamp>,
+    /// `failureDetails`, every member of it.
+    pub failure: Option<Map<String, Value>>,
+    /// `blockClearance`, every member of it.
+    pub clearance: Option<Map<String, Value>>,
+    pub deduplicated_by: Option<Box<str>>,
+    /// The deprecated `failureReason`.
+    pub failure_reason: Option<Box<str>>,
+    /// The PipelineRun or Job that carries it out.
+    pub run_name: Option<Box<str>>,
+    pub run: Option<RunSummary>,
+    pub conditions: Vec<StatusCondition>,
+}
+
+/// What the status says of its run's condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSummary {
+    pub failed: bool,
+    pub reason: Box<str>,
+    pub message: Box<str>,
+}
+
+/// One entry of `status.conditions`, in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusCondition {
+    pub kind: Box<str>,
+    pub reason: Box<str>,
+    pub message: Box<str>,
+}
+
+impl Record {
+    /// Reads an object of a status write, in any of the three shapes.
+    ///
+    /// # Errors
+    /// Names the member that could not be read.
+    pub fn from_json(json: &str) -> Result<Self, ReadError> {
+        let Mapping(object): Mapping<Object> = read(json)?;
+        let spec = object.spec.unwrap_or_default().0;
+        let status = object.status.unwrap_or_default().0;
+        let run = status.execution_status.or(status.pipeline_run_status);
+        Ok(Self {
+            created: object.metadata.unwrap_or_default().0.creation_timestamp.and_then(|time| time.0),
+            workflow_id: said(spec.workflow_ref.unwrap_or_default().0.workflow_id),
+            target: said(spec.target_resource),
+            phase: status.phase.unwrap_or_default(),
+            started: status.start_time.and_then(|time| time.0),
+            completed: status.completion_time.and_then(|time| time.0),
+            failure: status.failure_details,
+            clearance: status.block_clearance,
+            deduplicated_by: said(status.deduplicated_by),
+            failure_reason: status.failure_reason,
+            run_name: [status.execution_ref, status.pipeline_run_ref]
+                .into_iter()
+                .flatten()
+                .find_map(|Mapping(run)| run.name()),
+            run: run.map(|Mapping(run)| RunSummary {
+                failed: run.status.as_deref() == Some("False"),
+                reason: run.reason.unwrap_or_default(),
+                message: run.message.unwrap_or_default(),
+            }),
+            conditions: status
+                .conditions
+                .unwrap_or_default()
+                .into_iter()
+                .map(|Mapping(condition)| condition)
+                .map(Condition::read)
+                .collect(),
+        })
+    }
+
+    /// A string member of `failureDetails`.
+    #[must_use]
+    pub fn failure_text(&self, member: &str) -> Option<&str> {
+        self.failure.as_ref()?.get(member)?.as_str()
+    }
+
+    /// `failureDetails.wasExecutionFailure`; false is omitted when it is stored.
+    #[must_use]
+    pub fn ran(&self) -> bool {
+        let flag = self.failure.as_ref().and_then(|details| details.get("wasExecutionFailure"));
+        flag.and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// A string member of `blockClearance`.
+    #[must_use]
+    pub fn clearance_text(&self, member: &str) -> Option<&str> {
+        self.clearance.as_ref()?.get(member)?.as_str()
+    }
+}
+
+#[derive(Deserialize)]
+struct Object {
+    metadata: Option<Mapping<Meta>>,
+    spec: Option<Mapping<Spec>>,
+    status: Option<Mapping<Status>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    creation_timestamp: Option<Time>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    workflow_ref: Option<Mapping<Workflow>>,
+    target_resource: Option<Box<str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Workflow {
+    workflow_id: Option<Box<str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    phase: Option<Box<str>>,
+    start_time: Option<Time>,
+    completion_time: Option<Time>,
+    failure_details: Option<Map<String, Value>>,
+    block_clearance: Option<Map<String, Value>>,
+    deduplicated_by: Option<Box<str>>,
+    failure_reason: Option<Box<str>>,
+    /// Since 1.5.7.
+    execution_ref: Option<Mapping<Named>>,
+    execution_status: Option<Mapping<Run>>,
+    /// Dec 2025.
+    pipeline_run_ref: Option<Mapping<Named>>,
+    pipeline_run_status: Option<Mapping<Run>>,
+    conditions: Option<Vec<Mapping<Condition>>>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    status: Option<Box<str>>,
+    reason: Option<Box<str>>,
+    message: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: Option<Box<str>>,
+    reason: Option<Box<str>>,
+    message: Option<Box<str>>,
+}
+
+impl Condition {
+    fn read(self) -> StatusCondition {
+        StatusCondition {
+            kind: self.kind.unwrap_or_default(),
+            reason: self.reason.unwrap_or_default(),
+            message: self.message.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A stored Kubernetes Job and the Pods of it.
+
+use serde::Deserialize;
+
+use super::container::{Container, StoredContainer, containers};
+use super::loose::{Loose, Member, Meta, Objects, object, said, text, time};
+use super::{Condition, Origin, StoredCondition, condition};
+use crate::api::facts::{ObjectKey, Time, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub key: ObjectKey,
+    pub uid: Box<str>,
+    pub origin: Origin,
+    /// `Failed`, if it says so.
+    pub failed: Option<Condition>,
+    /// `Complete`.
+    pub complete: bool,
+    pub started: Option<Timestamp>,
+    /// Pods that failed, succeeded, or are there now: zero only where nothing was ever made.
+    pub pods: i64,
+}
+
+/// A Pod of a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub key: ObjectKey,
+    /// The Job that it belongs to, by label or owner.
+    pub job: Option<Box<str>>,
+    pub created: Option<Timestamp>,
+    pub failed: bool,
+    /// The kubelet's own words of the whole Pod: Evicted, DeadlineExceeded …
+    pub reason: Box<str>,
+    pub message: Box<str>,
+    /// `PodScheduled`.
+    pub scheduled: Option<Condition>,
+    pub containers: Vec<Container>,
+    pub init_containers: Vec<Container>,
+}
+
+impl Job {
+    /// Reads a stored Job; None if it has no name.
+    #[must_use]
+    pub fn from_json(json: &str) -> Option<Self> {
+        let stored: Stored<JobStatus> = object(json)?;
+        let meta = stored.metadata.0?;
+        let status = match stored.status {
+            Member::Read(status) => status,
+            Member::Absent => JobStatus::default(),
+            // Whatever it says, it had begun to say something.
+            Member::Unreadable => JobStatus { active: Loose(Some(1)), ..JobStatus::default() },
+        };
+        let count = |member: &Loose<i64>| member.0.unwrap_or(0).max(0);
+        let pods =
+            [&status.active, &status.succeeded, &status.failed].map(count).into_iter().fold(0, i64::saturating_add);
+        let mut conditions: Vec<_> = status.conditions.readable().collect();
+        let mut take = |kind: &str| {
+            let at = conditions.iter().position(|condition| condition.is(kind))?;
+            Some(conditions.swap_remove(at).read())
+        };
+        let holds = Condition::succeeded;
+        Some(Self {
+            key: meta.key()?,
+            uid: meta.uid(),
+            origin: Origin::of(&meta),
+            // FailureTarget says the same while its last pods still end.
+            failed: take("Failed").filter(holds).or_else(|| take("FailureTarget").filter(holds)),
+            complete: take("Complete").as_ref().is_some_and(holds),
+            started: time(&status.start_time),
+            pods,
+        })
+    }
+}
+
+impl Pod {
+    /// Reads a stored Pod; None if it has no name.
+    #[must_use]
+    pub fn from_json(json: &str) -> Option<Self> {
+        let stored: Stored<PodStatus> = object(json)?;
+        let meta = stored.metadata.0?;
+        let (status, readable) = match stored.status {
+            Member::Read(status) => (status, true),
+            Member::Absent => (PodStatus::default(), true),
+            Member::Unreadable => (PodStatus::default(), false),
+        };
+        let mut own = containers(status.container_statuses);
+        if !readable {
+            own.push(Container::unreadable());
+        }
+        let by_label = || meta.label("batch.kubernetes.io/job-name").or_else(|| meta.label("job-name"));
+        Some(Self {
+            key: meta.key()?,
+            job: by_label().or_else(|| meta.owned_by("Job")),
+            created: meta.created(),
+            failed: said(status.phase).is_some_and(|phase| &*phase == "Failed"),
+            reason: text(status.reason),
+            message: text(status.message),
+            scheduled: condition(status.conditions, "PodScheduled"),
+            containers: own,
+            init_containers: containers(status.init_container_statuses),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(bound = "S: serde::de::DeserializeOwned")]
+struct Stored<S> {
+    #[serde(default)]
+    metadata: Loose<Meta>,
+    #[serde(default)]
+    status: Member<S>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct JobStatus {
+    conditions: Objects<StoredCondition>,
+    start_time: Loose<Time>,
+    active: Loose<i64>,
+    succeeded: Loose<i64>,
+    failed: Loose<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    phase: Loose<Box<str>>,
+    reason: Loose<Box<str>>,
+    message: Loose<Box<str>>,
+    conditions: Objects<StoredCondition>,
+    container_statuses: Objects<StoredContainer>,
+    init_container_statuses: Objects<StoredContainer>,
+}

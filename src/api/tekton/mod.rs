@@ -1,0 +1,122 @@
+//! Tekton's PipelineRuns and TaskRuns (v1 and v1beta1), and Kubernetes Jobs with their Pods: the members that tell what
+//! became of a run.
+//!
+//! Reading them never fails: a member of another form than Tekton writes is not set, a container of another form is
+//! [`State::Unreadable`]. What cannot be read is weaker evidence, never an error.
+
+mod container;
+mod job;
+mod loose;
+mod run;
+mod task;
+
+pub use container::{Container, State, Terminated};
+pub use job::{Job, Pod};
+pub use run::{Child, PipelineRun};
+pub use task::{Attempt, TaskRun};
+
+use serde::Deserialize;
+
+use super::facts::{ObjectKey, Time, Timestamp};
+use loose::{Loose, Meta, Objects, text, time};
+
+/// One entry of `status.conditions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    pub status: Status,
+    pub reason: Box<str>,
+    pub message: Box<str>,
+    pub changed: Option<Timestamp>,
+}
+
+/// `True`, `False`, `Unknown`; anything else counts as the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    True,
+    False,
+    #[default]
+    Unknown,
+}
+
+impl Condition {
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.status == Status::True
+    }
+
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.status == Status::False
+    }
+
+    /// Neither reason nor message.
+    #[must_use]
+    pub fn says_nothing(&self) -> bool {
+        self.reason.is_empty() && self.message.is_empty()
+    }
+}
+
+impl Status {
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        match text {
+            "True" => Self::True,
+            "False" => Self::False,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What Kubernaut's executor writes on the run that it makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The WorkflowExecution that the run carries out.
+    pub execution: Option<ObjectKey>,
+    /// Its target as it was written there.
+    pub target: Option<Box<str>>,
+}
+
+impl Origin {
+    fn of(meta: &Meta) -> Self {
+        let execution = meta.label("kubernaut.ai/workflow-execution").zip(meta.label("kubernaut.ai/source-namespace"));
+        Self {
+            execution: execution.map(|(name, namespace)| ObjectKey { namespace, name }),
+            target: meta.annotation("kubernaut.ai/target-resource"),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredCondition {
+    #[serde(rename = "type", default)]
+    kind: Loose<Box<str>>,
+    #[serde(default)]
+    status: Loose<Box<str>>,
+    #[serde(default)]
+    reason: Loose<Box<str>>,
+    #[serde(default)]
+    message: Loose<Box<str>>,
+    #[serde(default)]
+    last_transition_time: Loose<Time>,
+}
+
+impl StoredCondition {
+    fn is(&self, kind: &str) -> bool {
+        self.kind.0.as_deref() == Some(kind)
+    }
+
+    fn read(self) -> Condition {
+        Condition {
+            status: self.status.0.as_deref().map_or(Status::Unknown, Status::from_text),
+            reason: text(self.reason),
+            message: text(self.message),
+            changed: time(&self.last_transition_time),
+        }
+    }
+}
+
+/// The condition of this type.
+fn condition(all: Objects<StoredCondition>, kind: &str) -> Option<Condition> {
+    all.readable().find(|condition| condition.is(kind)).map(StoredCondition::read)
+}

@@ -1,0 +1,189 @@
+//! A stored PipelineRun.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::loose::{Loose, Member, Meta, Objects, object, said, time};
+use super::task::{StoredStatus, TaskRun};
+use super::{Condition, Origin, StoredCondition, condition};
+use crate::api::facts::{ObjectKey, Time, Timestamp};
+
+/// One PipelineRun, as far as its end and its children are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineRun {
+    pub key: ObjectKey,
+    pub uid: Box<str>,
+    pub origin: Origin,
+    /// `Succeeded`; none: nothing was said yet.
+    pub condition: Option<Condition>,
+    pub started: Option<Timestamp>,
+    pub completed: Option<Timestamp>,
+    /// `childReferences` in their order; in v1beta1 also the names of the statuses that it keeps inside.
+    pub children: Vec<Child>,
+    /// `skippedTasks[].reason`.
+    pub skipped: Vec<Box<str>>,
+    /// Tasks of the pipeline whose failure is passed over (`onError: continue`).
+    pub ignored: Vec<Box<str>>,
+    /// TaskRuns that v1beta1 keeps inside of the PipelineRun.
+    pub embedded: Vec<TaskRun>,
+}
+
+/// A child that the run refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    pub name: Box<str>,
+    /// A TaskRun; else a CustomRun, or something that nobody here can read.
+    pub is_task_run: bool,
+    pub pipeline_task: Option<Box<str>>,
+}
+
+impl PipelineRun {
+    /// Reads a stored PipelineRun; None if it has no name.
+    #[must_use]
+    pub fn from_json(json: &str) -> Option<Self> {
+        let stored: Stored = object(json)?;
+        let meta = stored.metadata.0?;
+        let key = meta.key()?;
+        let (status, readable) = match stored.status {
+            Member::Absent => (StoredRun::default(), true),
+            Member::Read(status) => (status, true),
+            Member::Unreadable => (StoredRun::default(), false),
+        };
+        let mut children: Vec<Child> = status.child_references.0.into_iter().map(Child::read).collect();
+        if !readable {
+            children.push(Child::unknown());
+        }
+        let embedded = embedded(&key.namespace, status.task_runs);
+        let named = |name: &str, children: &[Child]| children.iter().any(|child| &*child.name == name);
+        for task in &embedded {
+            if !named(&task.key.name, &children) {
+                let pipeline_task = task.pipeline_task.clone();
+                children.push(Child { name: task.key.name.clone(), is_task_run: true, pipeline_task });
+            }
+        }
+        for name in status.runs.0.unwrap_or_default().into_keys() {
+            if !named(&name, &children) {
+                children.push(Child { name, is_task_run: false, pipeline_task: None });
+            }
+        }
+        let pipeline = status.pipeline_spec.0.unwrap_or_default();
+        Some(Self {
+            uid: meta.uid(),
+            origin: Origin::of(&meta),
+            condition: condition(status.conditions, "Succeeded").filter(|condition| !condition.says_nothing()),
+            started: time(&status.start_time),
+            completed: time(&status.completion_time),
+            children,
+            skipped: status.skipped_tasks.readable().filter_map(|task| said(task.reason)).collect(),
+            ignored: [pipeline.tasks, pipeline.finally]
+                .into_iter()
+                .flat_map(Objects::readable)
+                .filter(|task| task.on_error.0.as_deref() == Some("continue"))
+                .filter_map(|task| said(task.name))
+                .collect(),
+            embedded,
+            key,
+        })
+    }
+
+    /// It ended, well or not.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.condition.as_ref().is_some_and(|condition| condition.succeeded() || condition.failed())
+    }
+
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.condition.as_ref().is_some_and(Condition::failed)
+    }
+}
+
+impl Child {
+    fn read(stored: Option<StoredChild>) -> Self {
+        let Some(stored) = stored else { return Self::unknown() };
+        Self {
+            // Absent in no release; a reference that does not say is looked for among the TaskRuns.
+            is_task_run: said(stored.kind).is_none_or(|kind| &*kind == "TaskRun"),
+            name: said(stored.name).unwrap_or_default(),
+            pipeline_task: said(stored.pipeline_task_name),
+        }
+    }
+
+    fn unknown() -> Self {
+        Self { name: Box::default(), is_task_run: false, pipeline_task: None }
+    }
+}
+
+fn embedded(namespace: &str, stored: Loose<BTreeMap<Box<str>, Member<StoredTask>>>) -> Vec<TaskRun> {
+    let read = |(name, task): (Box<str>, Member<StoredTask>)| {
+        let key = ObjectKey { namespace: namespace.into(), name };
+        match task {
+            Member::Read(task) => TaskRun::embedded(key, said(task.pipeline_task_name), task.status),
+            _ => TaskRun::embedded(key, None, Member::Unreadable),
+        }
+    };
+    stored.0.unwrap_or_default().into_iter().map(read).collect()
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default)]
+    metadata: Loose<Meta>,
+    #[serde(default)]
+    status: Member<StoredRun>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StoredRun {
+    conditions: Objects<StoredCondition>,
+    start_time: Loose<Time>,
+    completion_time: Loose<Time>,
+    child_references: Objects<StoredChild>,
+    skipped_tasks: Objects<StoredSkip>,
+    pipeline_spec: Loose<StoredPipeline>,
+    /// v1beta1 before 0.45.
+    task_runs: Loose<BTreeMap<Box<str>, Member<StoredTask>>>,
+    runs: Loose<BTreeMap<Box<str>, Loose<()>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredChild {
+    #[serde(default)]
+    kind: Loose<Box<str>>,
+    #[serde(default)]
+    name: Loose<Box<str>>,
+    #[serde(default)]
+    pipeline_task_name: Loose<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct StoredSkip {
+    #[serde(default)]
+    reason: Loose<Box<str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct StoredPipeline {
+    tasks: Objects<StoredPipelineTask>,
+    finally: Objects<StoredPipelineTask>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredPipelineTask {
+    #[serde(default)]
+    name: Loose<Box<str>>,
+    #[serde(default)]
+    on_error: Loose<Box<str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StoredTask {
+    pipeline_task_name: Loose<Box<str>>,
+    status: Member<StoredStatus>,
+}

@@ -1,0 +1,123 @@
+//! A stored TaskRun.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::container::{Container, StoredContainer, containers};
+use super::loose::{Loose, Member, Meta, Objects, object, text, time};
+use super::{Condition, StoredCondition, condition};
+use crate::api::facts::{ObjectKey, Time, Timestamp};
+
+/// One TaskRun: the attempt that stands in its status, and those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRun {
+    pub key: ObjectKey,
+    pub uid: Box<str>,
+    /// The PipelineRun that it belongs to, by label or owner.
+    pub pipeline_run: Option<Box<str>>,
+    /// Its name in the pipeline.
+    pub pipeline_task: Option<Box<str>>,
+    pub created: Option<Timestamp>,
+    pub last: Attempt,
+    /// `status.retriesStatus`.
+    pub earlier: Vec<Attempt>,
+}
+
+/// One attempt at a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// `Succeeded`.
+    pub condition: Condition,
+    /// A Pod object was made for it.
+    pub has_pod: bool,
+    pub started: Option<Timestamp>,
+    pub completed: Option<Timestamp>,
+    pub steps: Vec<Container>,
+    pub sidecars: Vec<Container>,
+}
+
+impl TaskRun {
+    /// Reads a stored TaskRun; None if it has no name.
+    #[must_use]
+    pub fn from_json(json: &str) -> Option<Self> {
+        let stored: Stored = object(json)?;
+        let meta = stored.metadata.0?;
+        let (last, earlier) = attempts(stored.status);
+        Some(Self {
+            key: meta.key()?,
+            uid: meta.uid(),
+            pipeline_run: meta.label("tekton.dev/pipelineRun").or_else(|| meta.owned_by("PipelineRun")),
+            pipeline_task: meta.label("tekton.dev/pipelineTask"),
+            created: meta.created(),
+            last,
+            earlier,
+        })
+    }
+
+    /// A status that v1beta1 kept inside of the PipelineRun.
+    pub(super) fn embedded(key: ObjectKey, pipeline_task: Option<Box<str>>, status: Member<StoredStatus>) -> Self {
+        let (last, earlier) = attempts(status);
+        Self { key, uid: Box::default(), pipeline_run: None, pipeline_task, created: None, last, earlier }
+    }
+
+    /// Every attempt, the last one first.
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        std::iter::once(&self.last).chain(&self.earlier)
+    }
+}
+
+fn attempts(status: Member<StoredStatus>) -> (Attempt, Vec<Attempt>) {
+    match status {
+        Member::Absent => Default::default(),
+        Member::Unreadable => (Attempt::unreadable(), Vec::new()),
+        Member::Read(status) => status.read(),
+    }
+}
+
+impl Attempt {
+    /// What it was is unknown.
+    fn unreadable() -> Self {
+        Self { steps: vec![Container::unreadable()], ..Self::default() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default)]
+    metadata: Loose<Meta>,
+    #[serde(default)]
+    status: Member<StoredStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct StoredStatus {
+    conditions: Objects<StoredCondition>,
+    pod_name: Loose<Box<str>>,
+    start_time: Loose<Time>,
+    completion_time: Loose<Time>,
+    steps: Objects<StoredContainer>,
+    sidecars: Objects<StoredContainer>,
+    /// Text: an earlier attempt has none of its own, and whatever claims otherwise costs no stack.
+    retries_status: Option<Box<RawValue>>,
+}
+
+impl StoredStatus {
+    fn read(mut self) -> (Attempt, Vec<Attempt>) {
+        let earlier = self.retries_status.take();
+        let earlier = earlier.map(|list| Objects::<Self>::from_json(list.get())).unwrap_or_default();
+        let read = |one: Option<Self>| one.map_or_else(Attempt::unreadable, Self::attempt);
+        (self.attempt(), earlier.0.into_iter().map(read).collect())
+    }
+
+    fn attempt(self) -> Attempt {
+        Attempt {
+            condition: condition(self.conditions, "Succeeded").unwrap_or_default(),
+            has_pod: !text(self.pod_name).is_empty(),
+            started: time(&self.start_time),
+            completed: time(&self.completion_time),
+            steps: containers(self.steps),
+            sidecars: containers(self.sidecars),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `lockkeeper classify`
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::Ended;
+use super::output::{self, Format, Paint};
+use crate::api::facts::ObjectKey;
+use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
+use crate::failure::{self, Classification, Subject};
+use crate::line::one_line;
+use crate::manifest::{self, Document};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  kubectl get pipelineruns,taskruns -n kubernaut-workflows -o yaml | lockkeeper classify -
+  lockkeeper classify run.yaml taskruns.yaml -o json
+  kubectl get jobs,pods -n kubernaut-workflows -o yaml | lockkeeper classify -
+
+FILE may be YAML or JSON, many documents or Lists; - is standard input. TaskRuns are matched to their PipelineRun by
+childReferences, the label tekton.dev/pipelineRun or an owner reference, Pods to their Job alike, across all files. The
+Status that refused a run's creation (kubectl create -o json) is classified too.
+Exit code: 0 every run could be told of, failed or not; 2 something could not be read.")]
+pub(super) struct Classify {
+    /// Files with runs and what belongs to them; - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+impl Classify {
+    pub fn run(self) -> anyhow::Result<Ended> {
+        let mut found = Found::default();
+        for file in &self.files {
+            found.take_file(file);
+        }
+        let rows: Vec<_> = found.runs.iter().map(|run| found.row(run)).collect();
+        if rows.is_empty() && found.faults.is_empty() {
+            anyhow::bail!("no PipelineRun, Job or Status in it; a TaskRun or a Pod alone is evidence, not a run");
+        }
+        output::print(&match self.output {
+            Format::Json => rows.iter().map(Row::to_json).collect::<anyhow::Result<String>>()?,
+            Format::Text => rows.iter().map(|row| row.text(Paint::stdout())).collect::<Vec<_>>().join("\n"),
+        })?;
+        found.conclude()
+    }
+}
+
+/// What all files hold, before anything is matched.
+#[derive(Default)]
+struct Found {
+    runs: Vec<Run>,
+    /// By namespace and name.
+    tasks: BTreeMap<ObjectKey, TaskRun>,
+    /// The TaskRuns that say to which PipelineRun they belong.
+    tasks_of: BTreeMap<ObjectKey, Vec<ObjectKey>>,
+    pods_of: BTreeMap<ObjectKey, Vec<Pod>>,
+    faults: Vec<String>,
+}
+
+enum Run {
+    Pipeline(PipelineRun),
+    Job(Job),
+    Refusal(Refusal),
+}
+
+/// The API server's answer to the creation of a run.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    status: Option<String>,
+    code: u16,
+    reason: String,
+    message: String,
+}
+
+impl Found {
+    fn take_file(&mut self, file: &Path) {
+        match manifest::read(file) {
+            Ok(documents) if documents.is_empty() => self.faults.push(format!("{}: no object in it", file.display())),
+            Ok(documents) => documents.iter().for_each(|document| self.take(document)),
+            Err(error) => self.faults.push(error.to_string()),
+        }
+    }
+
+    fn take(&mut self, document: &Document) {
+        let taken = match (document.group(), &*document.kind) {
+            ("" | "tekton.dev", "PipelineRun") => {
+                PipelineRun::from_json(&document.json).map(|run| self.runs.push(Run::Pipeline(run)))
+            }
+            ("" | "tekton.dev", "TaskRun") => TaskRun::from_json(&document.json).map(|task| self.take_task(task)),
+            ("" | "batch", "Job") => Job::from_json(&document.json).map(|job| self.runs.push(Run::Job(job))),
+            ("", "Pod") => Pod::from_json(&document.json).map(|pod| self.take_pod(pod)),
+            ("", "Status") => return self.take_refusal(document),
+            // A child of a run, of which nothing here is read.
+            ("tekton.dev", "CustomRun" | "Run") => Some(()),
+            (_, kind) => {
+                let kind = if kind.is_empty() { "missing".to_owned() } else { one_line(kind, 80) };
+                let expected = "expected PipelineRun, TaskRun, Job, Pod or Status";
+                return self.faults.push(format!("{}: kind is {kind}; {expected}", document.place));
+            }
+        };
+        if taken.is_none() {
+            self.faults.push(format!("{}: metadata.name is missing or no string", document.place));
+        }
+    }
+
+    fn take_task(&mut self, task: TaskRun) {
+        if let Some(run) = &task.pipeline_run {
+            let run = ObjectKey { namespace: task.key.namespace.clone(), name: run.clone() };
+            self.tasks_of.entry(run).or_default().push(task.key.clone());
+        }
+        self.tasks.insert(task.key.clone(), task);
+    }
+
+    fn take_pod(&mut self, pod: Pod) {
+        if let Some(job) = &pod.job {
+            let job = ObjectKey { namespace: pod.key.namespace.clone(), name: job.clone() };
+            self.pods_of.entry(job).or_default().push(pod);
+        }
+    }
+
+    fn take_refusal(&mut self, document: &Document) {
+        match serde_json::from_str::<Refusal>(&document.json) {
+            Ok(refusal) if refusal.status.as_deref() != Some("Success") => self.runs.push(Run::Refusal(refusal)),
+            Ok(_) => self.faults.push(format!("{}: this Status refuses nothing", document.place)),
+            Err(error) => self.faults.push(format!("{}: {}", document.place, crate::api::facts::plainly(&error))),
+        }
+    }
+
+    fn row(&self, run: &Run) -> Row {
+        match run {
+            Run::Pipeline(run) => {
+                let found = failure::of_run(run, self.tasks_of(run), false);
+                Row { kind: "pipelineRun", object: run.key.to_string(), target: run.origin.target.clone(), found }
+            }
+            Run::Job(job) => {
+                let pods = self.pods_of.get(&job.key).map(Vec::as_slice).unwrap_or_default();
+                let found = failure::of_job(job, pods, false);
+                Row { kind: "job", object: job.key.to_string(), target: job.origin.target.clone(), found }
+            }
+            Run::Refusal(refusal) => {
+                let found = Some(failure::of_refusal(refusal.code, &refusal.reason, &refusal.message));
+                Row { kind: "refusal", object: refusal.reason.clone(), target: None, found }
+            }
+        }
+    }
+
+    fn tasks_of(&self, run: &PipelineRun) -> Vec<&TaskRun> {
+        let child = |name: &str| ObjectKey { namespace: run.key.namespace.clone(), name: name.into() };
+        let referred = run.children.iter().filter(|child| child.is_task_run).map(|it| child(&it.name));
+        let labelled = self.tasks_of.get(&run.key).into_iter().flatten().cloned();
+        let keys: std::collections::BTreeSet<_> = referred.chain(labelled).collect();
+        keys.iter().filter_map(|key| self.tasks.get(key)).collect()
+    }
+
+    fn conclude(self) -> anyhow::Result<Ended> {
+        if let Some((last, others)) = self.faults.split_last() {
+            for fault in others {
+                eprintln!("lockkeeper: {}", one_line(fault, 2000));
+            }
+            anyhow::bail!("{last}");
+        }
+        Ok(Ended::Well)
+    }
+}
+
+/// One run and what became of it.
+struct Row {
+    kind: &'static str,
+    object: String,
+    target: Option<Box<str>>,
+    /// None: it did not fail.
+    found: Option<Classification>,
+}
+
+/// One line of `-o json`, keys in the order of the contract.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    failed: bool,
+    reason: Option<&'static str>,
+    was_execution_failure: Option<bool>,
+    failed_task_index: Option<usize>,
+    failed_task_name: Option<&'a str>,
+    failed_step_name: Option<&'a str>,
+    exit_code: Option<i32>,
+    message: Option<&'a str>,
+    evidence: Option<Vec<EvidenceLine<'a>>>,
+    summary: Option<String>,
+}
+
+#[derive(Serialize)]
+struct EvidenceLine<'a> {
+    from: String,
+    says: &'a str,
+    weight: &'static str,
+}
+
+impl Row {
+    fn summary(&self, found: &Classification) -> String {
+        found.summary(Subject { workflow: None, target: self.target.as_deref() })
+    }
+
+    fn to_json(&self) -> anyhow::Result<String> {
+        let found = self.found.as_ref();
+        let line = Line {
+            failed: found.is_some(),
+            reason: found.map(|found| found.reason.as_str()),
+            was_execution_failure: found.map(|found| found.ran),
+            failed_task_index: found.and_then(|found| Some(found.task.as_ref()?.index)),
+            failed_task_name: found.and_then(|found| Some(&*found.task.as_ref()?.name)),
+            failed_step_name: found.and_then(|found| found.step.as_deref()),
+            exit_code: found.and_then(|found| found.exit_code),
+            message: found.map(|found| &*found.message),
+            evidence: found.map(|found| found.evidence.iter().map(EvidenceLine::of).collect()),
+            summary: found.map(|found| self.summary(found)),
+        };
+        let object = serde_json::to_string(&self.object)?;
+        let line = serde_json::to_string(&line)?;
+        Ok(format!("{{\"{}\":{object},{}\n", self.kind, line.trim_start_matches('{')))
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let kind = match self.kind {
+            "pipelineRun" => "PipelineRun",
+            "job" => "Job",
+            _ => "Refused creation",
+        };
+        let object = one_line(&self.object, 400);
+        let Some(found) = &self.found else { return format!("{kind} {object}  {}\n", paint.good("did not fail")) };
+        let ran = if found.ran { paint.bad("something ran, or may have") } else { paint.good("nothing ran") };
+        let summary = self.summary(found);
+        let told: String = summary.lines().map(|line| format!("  {line}\n")).collect();
+        format!("{kind} {object}  {}  {ran}\n{told}", paint.bad(found.reason.as_str()))
+    }
+}
+
+impl<'a> EvidenceLine<'a> {
+    fn of(evidence: &'a failure::Evidence) -> Self {
+        Self { from: evidence.from.to_string(), says: &evidence.says, weight: evidence.weight.as_str() }
+    }
+}

@@ -1,0 +1,69 @@
+//! What is known of the run that carries an execution out, whatever became of it.
+
+use super::evidence::{Evidence, Source, Weight};
+use super::{Classification, Reason, may_have_run, of_run};
+use crate::api::tekton::{PipelineRun, TaskRun};
+
+/// The state of a run, told by its own record and by what a watcher remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Account {
+    /// Nothing is known of a run.
+    #[default]
+    Unknown,
+    /// It has not ended. What shows that a step of it ran, or may have.
+    GoesOn {
+        ran: Option<Evidence>,
+    },
+    /// It ended well.
+    Succeeded,
+    Failed(Classification),
+    /// It was seen and is no longer there.
+    Gone {
+        /// It was seen at work, or that could not be excluded when it was seen last.
+        ran: bool,
+    },
+}
+
+impl Account {
+    /// The account of a run that is there. `seen`: a step of it was seen at work, whatever its record says now.
+    #[must_use]
+    pub fn of<'a>(run: &'a PipelineRun, tasks: impl IntoIterator<Item = &'a TaskRun>, seen: bool) -> Self {
+        let tasks: Vec<_> = tasks.into_iter().collect();
+        match of_run(run, tasks.iter().copied(), seen) {
+            Some(classification) => Self::Failed(classification),
+            None if run.ended() => Self::Succeeded,
+            None => Self::GoesOn { ran: may_have_run(run, tasks) },
+        }
+    }
+
+    /// What a status has to say that calls the execution Failed, with this reason and message, while the account is this.
+    /// None: nothing is known that it could be held against.
+    #[must_use]
+    pub fn against_failed(&self, reason: Reason, message: &str) -> Option<Classification> {
+        let ran = |message: String, says: &str| {
+            Some(Classification {
+                reason,
+                ran: true,
+                task: None,
+                step: None,
+                exit_code: None,
+                message: message.into(),
+                failed_at: None,
+                evidence: vec![Source::nameless("PipelineRun").says(Weight::Run, says)],
+            })
+        };
+        match self {
+            Self::Failed(found) => Some(found.clone()),
+            Self::GoesOn { .. } => {
+                let told = message.strip_suffix(GOES_ON).unwrap_or(message);
+                ran(format!("{told}{GOES_ON}"), "it goes on")
+            }
+            Self::Succeeded => ran(message.to_owned(), "it ended well"),
+            Self::Gone { ran: true } => ran(message.to_owned(), "it was seen at work before it was deleted"),
+            Self::Gone { ran: false } | Self::Unknown => None,
+        }
+    }
+}
+
+/// What the message says of a run that outlives its execution.
+const GOES_ON: &str = "; its run goes on";

@@ -1,0 +1,255 @@
+//! What one attempt at a task failed of.
+
+use super::Reason::{self, *};
+use super::evidence::{Evidence, Source, Weight};
+use super::started::{self, Started};
+use super::table::{self, Class};
+use super::text;
+use crate::api::facts::Timestamp;
+use crate::api::tekton::{Attempt, Container, State, Terminated};
+
+/// How the attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It failed by itself.
+    Failed,
+    /// It was ended since the run was out of time.
+    OutOfTime,
+    /// It was ended by somebody, or as a consequence of another.
+    Cancelled,
+    /// It has not ended.
+    Pending,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub standing: Standing,
+    pub reason: Reason,
+    pub step: Option<Box<str>>,
+    pub exit_code: Option<i32>,
+    pub message: Box<str>,
+    pub evidence: Evidence,
+}
+
+/// None: it went well, or its failure is passed over.
+pub(super) fn look(attempt: &Attempt, created: Option<Timestamp>, source: &Source) -> Option<Finding> {
+    let condition = &attempt.condition;
+    let row = table::task_run(&condition.reason);
+    if condition.succeeded() || row.is_some_and(|row| row.class == Class::Ignored) {
+        return None;
+    }
+    let scene = Scene { attempt, created, source };
+    let class = row.map_or(Class::Steps, |row| row.class);
+    let (standing, (reason, evidence)) = match class {
+        Class::Cancelled if text::cancelled_by_timeout(&condition.message) => {
+            (Standing::OutOfTime, scene.out_of_time())
+        }
+        Class::Cancelled => (Standing::Cancelled, scene.by_reason(Unknown)),
+        Class::Timeout => (Standing::Failed, scene.out_of_time()),
+        _ if condition.failed() => (Standing::Failed, scene.failed(class)),
+        _ => (Standing::Pending, scene.failed(class)),
+    };
+    let step = scene.failing_step();
+    let said = text::exit(&condition.message);
+    Some(Finding {
+        standing,
+        reason,
+        exit_code: step.and_then(|step| step.terminated()?.exit_code).or(said.map(|exit| exit.code)),
+        step: step.map(|step| step.name.clone()).or_else(|| scene.step_in_message().map(Into::into)),
+        message: condition.message.clone(),
+        evidence,
+    })
+}
+
+struct Scene<'a> {
+    attempt: &'a Attempt,
+    created: Option<Timestamp>,
+    source: &'a Source,
+}
+
+impl Scene<'_> {
+    fn message(&self) -> &str {
+        &self.attempt.condition.message
+    }
+
+    fn by_reason(&self, reason: Reason) -> (Reason, Evidence) {
+        let given = &self.attempt.condition.reason;
+        let says = if given.is_empty() { "no reason".to_owned() } else { format!("reason {given}") };
+        (reason, self.source.says(Weight::TaskRun, says))
+    }
+
+    fn by_message(&self, reason: Reason, weight: Weight) -> (Reason, Evidence) {
+        (reason, self.source.says(weight, super::words::quote(self.message())))
+    }
+
+    fn by_container(&self, role: &'static str, container: &Container, reason: Reason) -> (Reason, Evidence) {
+        (reason, self.source.container(role, container).says(Weight::Kubelet, started::state(container)))
+    }
+
+    fn failed(&self, class: Class) -> (Reason, Evidence) {
+        let evicted = &*self.attempt.condition.reason == "PodEvicted";
+        if evicted || matches!(text::pod(self.message()), Some((ResourceExhausted, _))) {
+            return self.by_message(ResourceExhausted, Weight::TaskRun);
+        }
+        if let Some(found) = self.killed_step() {
+            return found;
+        }
+        match class {
+            Class::Is(TaskFailed) => self.refused_sidecar().unwrap_or_else(|| self.by_reason(TaskFailed)),
+            Class::Is(reason) => self.by_reason(reason),
+            Class::Embedded(otherwise) => self.embedded(otherwise),
+            Class::Contract if self.steps_ran() => self.by_reason(TaskFailed),
+            Class::Contract => self.by_reason(ConfigurationError),
+            _ => self.by_steps(),
+        }
+    }
+
+    /// Out of time; what it was waiting for says more than the clock.
+    fn out_of_time(&self) -> (Reason, Evidence) {
+        let kubelet = || self.killed_step().or_else(|| self.waiting());
+        let (_, previous) = text::previous(self.message());
+        let before = previous.and_then(|(reason, told)| Some((class_before(reason, told)?, told)));
+        match before {
+            Some((reason, told)) => (reason, self.source.says(Weight::Message, super::words::quote(told))),
+            None => kubelet().unwrap_or_else(|| self.by_reason(DeadlineExceeded)),
+        }
+    }
+
+    fn embedded(&self, otherwise: Reason) -> (Reason, Evidence) {
+        // A container that the kubelet could not make: its own words stand inside of Tekton's.
+        if let Some((_, told)) = self.message().split_once("The pod errored with the message: \"") {
+            let hiccup = told.contains("context deadline exceeded");
+            return self.by_message(if hiccup { Unknown } else { ConfigurationError }, Weight::Embedded);
+        }
+        match text::api_error(self.message()) {
+            Some(reason) => self.by_message(reason, Weight::Embedded),
+            None => self.by_reason(otherwise),
+        }
+    }
+
+    /// Reasons Failed and StepFailed say nothing: the steps do, then the message.
+    fn by_steps(&self) -> (Reason, Evidence) {
+        if let Some(found) = self.step_out_of_time().or_else(|| self.refused_step()) {
+            return found;
+        }
+        let exit = text::exit(self.message());
+        if self.message() == "OOMKilled" || exit.is_some_and(|exit| exit.reason == Some("OOMKilled")) {
+            return self.by_message(OomKilled, Weight::Message);
+        }
+        if let Some((reason, _)) = text::pod(self.message()) {
+            return self.by_message(reason, Weight::Message);
+        }
+        match exit {
+            Some(exit) if exit.init => return self.by_message(Unknown, Weight::Message),
+            Some(exit) if exit.reason == Some(table::LOST) => return self.by_message(Unknown, Weight::Message),
+            Some(exit) if exit.reason.is_some_and(|reason| table::NEVER_STARTED.contains(&reason)) => {
+                return self.by_message(ConfigurationError, Weight::Message);
+            }
+            _ => {}
+        }
+        if let Some(step) = self.failing_step() {
+            let lost = step.terminated().is_some_and(|end| &*end.reason == table::LOST);
+            return self.by_container("step", step, if lost { Unknown } else { TaskFailed });
+        }
+        if exit.is_some() {
+            return self.by_message(TaskFailed, Weight::Message);
+        }
+        self.waiting().unwrap_or_else(|| self.by_reason(Unknown))
+    }
+
+    /// A step or sidecar that the kernel killed for its memory.
+    fn killed_step(&self) -> Option<(Reason, Evidence)> {
+        let killed = |container: &&Container| {
+            !passed_over(container) && container.terminated().is_some_and(|end| &*end.reason == "OOMKilled")
+        };
+        let step = self.attempt.steps.iter().find(killed).map(|step| self.by_container("step", step, OomKilled));
+        let sidecar = || {
+            let told = text::exit(self.message()).is_none_or(|exit| exit.container.starts_with("sidecar-"));
+            let killed = self.attempt.sidecars.iter().find(killed).filter(|_| told)?;
+            Some(self.by_container("sidecar", killed, OomKilled))
+        };
+        step.or_else(sidecar)
+    }
+
+    fn step_out_of_time(&self) -> Option<(Reason, Evidence)> {
+        let step = self.attempt.steps.iter().find(|step| &*step.termination == "TimeoutExceeded");
+        let attested = step.map(|step| {
+            let says = "ended by its timeout (TimeoutExceeded)";
+            (DeadlineExceeded, self.source.container("step", step).says(Weight::TaskRun, says))
+        });
+        attested
+            .or_else(|| text::step_timeout(self.message()).map(|_| self.by_message(DeadlineExceeded, Weight::Message)))
+    }
+
+    /// The runtime could not start it.
+    fn refused_step(&self) -> Option<(Reason, Evidence)> {
+        let step = self.attempt.steps.iter().find(|step| refused(step).is_some())?;
+        Some(self.by_container("step", step, refused(step)?))
+    }
+
+    fn refused_sidecar(&self) -> Option<(Reason, Evidence)> {
+        let sidecar = self.attempt.sidecars.iter().find(|sidecar| refused(sidecar).is_some())?;
+        Some(self.by_container("sidecar", sidecar, refused(sidecar)?))
+    }
+
+    fn waiting(&self) -> Option<(Reason, Evidence)> {
+        let waits = |container: &Container| match &container.state {
+            State::Waiting { reason, .. } => table::waiting(reason),
+            _ => None,
+        };
+        let of = |role, all: &[Container]| {
+            all.iter().find_map(|container| Some(self.by_container(role, container, waits(container)?)))
+        };
+        of("step", &self.attempt.steps).or_else(|| of("sidecar", &self.attempt.sidecars))
+    }
+
+    fn steps_ran(&self) -> bool {
+        started::attempt(self.attempt, self.created, self.source).is_some()
+    }
+
+    /// The one whose end is the failure; those after it end with it and are none of their own.
+    fn failing_step(&self) -> Option<&Container> {
+        let named = self.step_in_message();
+        let failed = |step: &&Container| {
+            let bad = |end: &Terminated| end.exit_code != Some(0) || &*end.reason == "OOMKilled";
+            let ran = started::container(step, self.created) != Started::No || refused(step).is_some();
+            ran && !passed_over(step) && step.terminated().is_some_and(bad)
+        };
+        let steps = &self.attempt.steps;
+        let is = |step: &&Container| named == Some(step.name.trim_start_matches("step-"));
+        steps.iter().filter(failed).find(is).or_else(|| steps.iter().find(failed))
+    }
+
+    fn step_in_message(&self) -> Option<&str> {
+        let name = match text::exit(self.message()) {
+            Some(exit) => exit.container,
+            None => text::step_timeout(self.message())?,
+        };
+        name.strip_prefix("build-step-").or_else(|| name.strip_prefix("step-"))
+    }
+}
+
+/// Tekton's entrypoint says that its end is no failure of its own.
+fn passed_over(container: &Container) -> bool {
+    matches!(&*container.termination, "Skipped" | "Continued" | "Completed")
+}
+
+/// What the runtime refused to start, and its class.
+fn refused(container: &Container) -> Option<Reason> {
+    let end = container.terminated().filter(|end| table::NEVER_STARTED.contains(&&*end.reason))?;
+    let killed = end.message.contains("container init was OOM-killed");
+    Some(if killed { OomKilled } else { ConfigurationError })
+}
+
+/// The class of a status that was preserved below a timeout; none where the timeout itself says as much.
+fn class_before(reason: &str, told: &str) -> Option<Reason> {
+    match table::task_run(reason)?.class {
+        Class::Is(Unknown) => None,
+        Class::Is(class) => Some(class),
+        Class::Embedded(otherwise) => {
+            Some(text::api_error(told).unwrap_or(otherwise)).filter(|class| *class != Unknown)
+        }
+        Class::Steps => told.contains("Insufficient ").then_some(ResourceExhausted),
+        _ => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! A run of which nothing but its condition is known, and that refers to no child.
+
+use super::Reason::{self, *};
+use super::evidence::{Evidence, Source, Weight};
+use super::table::{self, Class, Start};
+use super::{Classification, started, text, words};
+
+/// Judges by reason and message alone.
+#[must_use]
+pub fn of_condition(reason: &str, message: &str, started: bool) -> Classification {
+    let source = Source::nameless("PipelineRun");
+    let (class, evidence) = class(reason, message, &source);
+    let (ran, attested) = ran(reason, message, started, class, &source);
+    Classification {
+        reason: class,
+        ran,
+        task: None,
+        step: None,
+        exit_code: text::exit(message).map(|exit| exit.code),
+        message: message.into(),
+        failed_at: None,
+        evidence: [Some(evidence), attested].into_iter().flatten().collect(),
+    }
+}
+
+/// Judges a run of which nothing at all is told: that it ran cannot be excluded.
+#[must_use]
+pub fn of_nothing(message: &str) -> Classification {
+    let source = Source::nameless("PipelineRun");
+    Classification {
+        reason: Unknown,
+        ran: true,
+        task: None,
+        step: None,
+        exit_code: None,
+        message: message.into(),
+        failed_at: None,
+        evidence: vec![source.says(Weight::Doubt, "there was a run, and nothing is known of it")],
+    }
+}
+
+pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Evidence) {
+    let by_reason =
+        || source.says(Weight::Run, if reason.is_empty() { "no reason".into() } else { format!("reason {reason}") });
+    let by_message = |weight| source.says(weight, words::quote(message));
+    match table::pipeline_run(reason).or_else(|| table::task_run(reason)).map(|row| row.class) {
+        Some(Class::Is(class)) => (class, by_reason()),
+        Some(Class::Contract) => (ConfigurationError, by_reason()),
+        Some(Class::Timeout) => (DeadlineExceeded, by_reason()),
+        Some(Class::Cancelled) => (Unknown, by_reason()),
+        Some(Class::Embedded(otherwise)) => match text::api_error(message) {
+            Some(class) => (class, by_message(Weight::Embedded)),
+            None => (otherwise, by_reason()),
+        },
+        _ => {
+            let class = match text::counts(message) {
+                Some(counts) if counts.failed > 0 => Some(TaskFailed),
+                Some(_) => Some(Unknown),
+                None => text::phrases(reason, message),
+            };
+            let said = |class| (class, by_message(Weight::Message));
+            class.map_or_else(|| (Unknown, by_reason()), said)
+        }
+    }
+}
+
+/// No child: nothing ran, where the words are Tekton's own. Of other words the class decides, and the start.
+pub(super) fn ran(
+    reason: &str,
+    message: &str,
+    began: bool,
+    class: Reason,
+    source: &Source,
+) -> (bool, Option<Evidence>) {
+    let row = table::pipeline_run(reason);
+    if row.is_some_and(|row| row.start == Start::Certain) {
+        return (true, Some(source.says(Weight::Run, format!("reason {reason}, given only after a start"))));
+    }
+    if let Some(at_work) = started::at_work(text::task_in_run(message).map_or(message, |(_, told)| told)) {
+        return (true, Some(source.says(Weight::Message, format!("its message tells of {at_work} at work"))));
+    }
+    if text::counts(message).is_some_and(|counts| counts.completed > 0) || text::task_in_run(message).is_some() {
+        return (true, Some(source.says(Weight::Doubt, "its message counts tasks of which nothing else is known")));
+    }
+    let own = match reason {
+        "Failed" => text::counts(message).is_some(),
+        "PipelineRunTimeout" => text::run_timeout(message),
+        _ => row.is_some(),
+    };
+    let acts = matches!(class, TaskFailed | OomKilled | DeadlineExceeded | Forbidden);
+    if own || !acts || !began {
+        return (false, None);
+    }
+    (true, Some(source.says(Weight::Doubt, "had started, and failed of what happens at work")))
+}

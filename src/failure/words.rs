@@ -1,0 +1,95 @@
+//! The one place where a classification becomes words.
+
+use std::fmt::Write;
+
+use super::{Classification, Reason};
+use crate::line::one_line;
+
+/// What failed, for people.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Subject<'a> {
+    pub workflow: Option<&'a str>,
+    pub target: Option<&'a str>,
+}
+
+/// What is told of a message; the whole of it stands in `message`.
+const QUOTE_MAX_CHARS: usize = 300;
+/// Names are short, or cut.
+const NAME_MAX_CHARS: usize = 253;
+
+pub(super) fn quote(message: &str) -> String {
+    one_line(message.trim(), QUOTE_MAX_CHARS)
+}
+
+impl Classification {
+    /// `naturalLanguageSummary`: what failed, on which target, why we think so, what to do next. A few lines.
+    #[must_use]
+    pub fn summary(&self, subject: Subject<'_>) -> String {
+        let mut text = String::new();
+        let name = |name: &str| one_line(name, NAME_MAX_CHARS);
+        let workflow = subject.workflow.map_or("The workflow".to_owned(), |id| format!("Workflow {}", name(id)));
+        let target = subject.target.map(|target| format!(" on {}", name(target))).unwrap_or_default();
+        let task = self.task.as_ref().map(|task| format!(" in task {}", name(&task.name))).unwrap_or_default();
+        let step = self.step.as_ref().map(|step| format!(", step {}", name(step))).unwrap_or_default();
+        let code = self.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{workflow}{target} failed{task}{step}: {}{code}.", what(self.reason));
+        if !self.message.is_empty() {
+            let _ = writeln!(text, "Message: {}", quote(&self.message));
+        }
+        for evidence in &self.evidence {
+            let _ = writeln!(text, "Evidence: {}: {}", evidence.from, evidence.says);
+        }
+        let ran = if self.ran {
+            "Something ran, or may have: look at the target before anything runs on it again."
+        } else {
+            "Nothing ran."
+        };
+        let _ = writeln!(text, "{ran}");
+        let _ = write!(text, "Recommendation: {}", recommendation(self.reason));
+        text
+    }
+
+    /// One line of evidence for a warning or a log.
+    #[must_use]
+    pub fn because(&self) -> String {
+        let first = self.evidence.first().map(|evidence| evidence.from.to_string());
+        first.unwrap_or_else(|| "no evidence".to_owned())
+    }
+}
+
+fn what(reason: Reason) -> &'static str {
+    match reason {
+        Reason::OomKilled => "it ran out of memory and was killed (OOMKilled)",
+        Reason::DeadlineExceeded => "it did not finish in time (DeadlineExceeded)",
+        Reason::Forbidden => "it was not allowed to (Forbidden)",
+        Reason::ResourceExhausted => "quota or node resources did not suffice (ResourceExhausted)",
+        Reason::ConfigurationError => "its specification is wrong (ConfigurationError)",
+        Reason::ImagePullBackOff => "an image could not be pulled (ImagePullBackOff)",
+        Reason::TaskFailed => "the task itself failed (TaskFailed)",
+        Reason::Unknown => "the cause is not known (Unknown)",
+        Reason::UnsupportedEngine => "nothing here can execute it (UnsupportedEngine)",
+        Reason::Deduplicated => "another execution had the target (Deduplicated)",
+    }
+}
+
+/// What to do next, for every reason.
+#[must_use]
+pub(super) fn recommendation(reason: Reason) -> &'static str {
+    match reason {
+        Reason::OomKilled => "raise the memory limit of the step, or let it do less at once.",
+        Reason::DeadlineExceeded => "look at what it waited for; then raise the timeout or take a faster variant.",
+        Reason::Forbidden => {
+            "grant the workflow's service account what the message names, or change what the policy refuses."
+        }
+        Reason::ResourceExhausted => {
+            "free or raise the quota, or the node resource, that the message names; then try again."
+        }
+        Reason::ConfigurationError => "correct the workflow or its parameters; the same specification will fail again.",
+        Reason::ImagePullBackOff => "see that the image exists and that the pull credentials are right.",
+        Reason::TaskFailed => "read the log of the step; what it changed before it failed is still changed.",
+        Reason::Unknown => "read the events and logs of the PipelineRun before you decide.",
+        Reason::UnsupportedEngine => "use an engine that is installed: tekton or job.",
+        Reason::Deduplicated => "wait for the execution that has the target; its outcome counts.",
+    }
+}

@@ -1,0 +1,182 @@
+//! What the mutating webhook changes: the members that it means to, and nothing else.
+
+use serde_json::{Value, json};
+
+use super::details::{self, Judged, Source};
+use super::{Rules, Write, clearance};
+use crate::api::duration::GoDuration;
+use crate::api::facts::Timestamp;
+use crate::failure::{Classification, Reason, Subject};
+use crate::line::one_line;
+
+/// One member of the object and what it becomes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub path: Vec<String>,
+    pub value: Value,
+}
+
+/// What a write says when it leaves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Amendment {
+    pub changes: Vec<Change>,
+    pub warnings: Vec<String>,
+    pub classified: Option<Classified>,
+}
+
+/// What was classified, for metrics and the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classified {
+    /// What was sent; None: nothing, or nothing that is known.
+    pub from: Option<Reason>,
+    pub to: Reason,
+    pub ran: bool,
+    pub source: Source,
+}
+
+/// Works out what the write should say. The same write, amended, needs no amendment.
+#[must_use]
+pub fn amend(write: &Write<'_>, rules: &Rules) -> Amendment {
+    let mut amendment = Amendment::default();
+    if &*write.new.phase == super::FAILED
+        && let Some(judged) = details::judge(write, rules.classification)
+    {
+        classify(write, &judged, &mut amendment);
+    }
+    if clearance::asked_for(write) && !clearance::signed(write) {
+        amendment.set(&["blockClearance", "clearedBy"], json!(write.user));
+        amendment.set(&["blockClearance", "clearedAt"], json!(whole_seconds(write.now)));
+    }
+    amendment
+}
+
+impl Amendment {
+    fn set(&mut self, members: &[&str], value: Value) {
+        let path = std::iter::once("status").chain(members.iter().copied()).map(str::to_owned).collect();
+        self.changes.push(Change { path, value });
+    }
+}
+
+fn classify(write: &Write<'_>, judged: &Judged, amendment: &mut Amendment) {
+    let found = &judged.found;
+    let from = details::theirs(write);
+    amendment.warnings.extend(warning(write, found, from));
+    amendment.classified = Some(Classified { from, to: found.reason, ran: found.ran, source: judged.source });
+    let wanted = members(write, found);
+    match &write.new.failure {
+        None => amendment.set(&["failureDetails"], Value::Object(complete(write, found, wanted))),
+        Some(theirs) => {
+            for (member, value) in wanted {
+                if theirs.get(member) != Some(&value) && !(value == json!(false) && theirs.get(member).is_none()) {
+                    amendment.set(&["failureDetails", member], value);
+                }
+            }
+        }
+    }
+    follow(write, found, from, amendment);
+}
+
+/// The members that the classification knows.
+fn members(write: &Write<'_>, found: &Classification) -> Vec<(&'static str, Value)> {
+    let new = write.new;
+    let mut members = vec![("reason", json!(found.reason.as_str())), ("wasExecutionFailure", json!(found.ran))];
+    if !found.message.is_empty() {
+        members.push(("message", json!(found.message)));
+    }
+    if let Some(task) = &found.task {
+        members.push(("failedTaskIndex", json!(task.index)));
+        members.push(("failedTaskName", json!(task.name)));
+    }
+    if let Some(step) = &found.step {
+        members.push(("failedStepName", json!(step)));
+    }
+    if let Some(code) = found.exit_code {
+        members.push(("exitCode", json!(code)));
+    }
+    if let Some(at) = found.failed_at {
+        members.push(("failedAt", json!(whole_seconds(at))));
+        if let Some(started) = new.started {
+            members.push(("executionTimeBeforeFailure", json!(between(started, at))));
+        }
+    }
+    let subject = Subject { workflow: new.workflow_id.as_deref(), target: new.target.as_deref() };
+    members.push(("naturalLanguageSummary", json!(found.summary(subject))));
+    members
+}
+
+/// What the schema asks for beside, where no details were sent.
+fn complete(
+    write: &Write<'_>,
+    found: &Classification,
+    wanted: Vec<(&'static str, Value)>,
+) -> serde_json::Map<String, Value> {
+    let at = found.failed_at.or(write.new.completed).unwrap_or(write.now);
+    let took = write.new.started.map_or_else(|| "0s".to_owned(), |started| between(started, at));
+    let asked = [
+        ("failedTaskIndex", json!(0)),
+        ("failedTaskName", json!("")),
+        ("message", json!("no message was recorded")),
+        ("failedAt", json!(whole_seconds(at))),
+        ("executionTimeBeforeFailure", json!(took)),
+    ];
+    asked.into_iter().chain(wanted).map(|(member, value)| (member.to_owned(), value)).collect()
+}
+
+/// Nothing in the status goes on saying the old thing; nothing is added that was not there.
+fn follow(write: &Write<'_>, found: &Classification, from: Option<Reason>, amendment: &mut Amendment) {
+    let new = write.new;
+    if from == Some(found.reason) && new.failure_text("message") == Some(&found.message) {
+        return;
+    }
+    for (index, condition) in new.conditions.iter().enumerate() {
+        let otherwise = match &*condition.kind {
+            "ExecutionComplete" => "ExecutionFailed",
+            "TektonPipelineComplete" => "PipelineFailed",
+            _ => continue,
+        };
+        let reason = match found.reason {
+            Reason::TaskFailed | Reason::DeadlineExceeded | Reason::OomKilled => found.reason.as_str(),
+            _ => otherwise,
+        };
+        let index = index.to_string();
+        if &*condition.reason != reason {
+            amendment.set(&["conditions", &index, "reason"], json!(reason));
+        }
+        if !found.message.is_empty() && condition.message != found.message {
+            amendment.set(&["conditions", &index, "message"], json!(found.message));
+        }
+    }
+    if new.failure_reason.as_deref().is_some_and(|said| said != found.reason.as_str()) && from != Some(found.reason) {
+        amendment.set(&["failureReason"], json!(found.reason.as_str()));
+    }
+}
+
+/// "classification corrected: Unknown → OOMKilled (TaskRun x, step y)".
+fn warning(write: &Write<'_>, found: &Classification, from: Option<Reason>) -> Option<String> {
+    let because = found.because();
+    let ran = |ran| if ran { "ran" } else { "nothing ran" };
+    let text = match from {
+        None if write.new.failure.is_none() => {
+            format!("classification added: {}, {} ({because})", found.reason, ran(found.ran))
+        }
+        Some(from) if from == found.reason && write.new.ran() == found.ran => return None,
+        Some(from) if from == found.reason => {
+            format!("classification corrected: {from}: {} → {} ({because})", ran(write.new.ran()), ran(found.ran))
+        }
+        from => {
+            let from = from.map_or("none", Reason::as_str);
+            format!("classification corrected: {from} → {} ({because})", found.reason)
+        }
+    };
+    Some(one_line(&text, 200))
+}
+
+fn whole_seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A Go duration of whole seconds; nothing fails before it began.
+fn between(started: Timestamp, ended: Timestamp) -> String {
+    let seconds = u64::try_from(ended.as_second() - started.as_second()).unwrap_or(0);
+    GoDuration::seconds(seconds).as_stored()
+}

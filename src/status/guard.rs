@@ -1,0 +1,122 @@
+//! What a status may not say any more, once it said something else.
+
+use super::{COMPLETED, FAILED, Rules, Write, clearance};
+use crate::failure::{self, Account};
+use crate::line::one_line;
+
+/// The word a machine reads in `details.causes[0].reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    PhaseTerminal,
+    FailureImmutable,
+    DeduplicationImmutable,
+    ClearanceInvalid,
+    ClearanceForbidden,
+    ClearanceFrozen,
+}
+
+impl Reason {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PhaseTerminal => "PhaseTerminal",
+            Self::FailureImmutable => "FailureImmutable",
+            Self::DeduplicationImmutable => "DeduplicationImmutable",
+            Self::ClearanceInvalid => "ClearanceInvalid",
+            Self::ClearanceForbidden => "ClearanceForbidden",
+            Self::ClearanceFrozen => "ClearanceFrozen",
+        }
+    }
+}
+
+/// Why a write does not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: Reason,
+    /// The member that the refusal is about.
+    pub field: String,
+    /// What is wrong with it; makes sense alone.
+    pub told: String,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, field: &str, told: String) -> Self {
+        Self { reason, field: field.to_owned(), told }
+    }
+
+    /// The refusal as one line.
+    #[must_use]
+    pub fn message(&self) -> String {
+        one_line(&format!("{}: {}: {}", self.reason.as_str(), self.field, self.told), 900)
+    }
+}
+
+/// Judges one write of a status. None: it passes.
+#[must_use]
+pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
+    phase(write).or_else(|| failure(write)).or_else(|| clearance::refuse(write, rules)).or_else(|| deduplication(write))
+}
+
+/// The reason of the clearance that a write brings, for the audit log.
+#[must_use]
+pub fn clearing<'a>(write: &Write<'a>) -> Option<&'a str> {
+    clearance::asked_for(write).then(|| write.new.clearance_text("clearReason")).flatten()
+}
+
+fn phase(write: &Write<'_>) -> Option<Refusal> {
+    let (old, new) = (&*write.old.phase, &*write.new.phase);
+    let left = matches!(old, FAILED | COMPLETED) && old != new;
+    left.then(|| {
+        let new = if new.is_empty() { "none" } else { new };
+        let told = format!(
+            "{old} is an end; it does not become {}. Create a new WorkflowExecution instead",
+            one_line(new, 40)
+        );
+        Refusal::new(Reason::PhaseTerminal, "status.phase", told)
+    })
+}
+
+/// Once terminal: a reason that is missing or Unknown may become one, false may become true, and what the run's own record
+/// attests passes always.
+fn failure(write: &Write<'_>) -> Option<Refusal> {
+    let Write { old, new, account, .. } = *write;
+    if !matches!(&*old.phase, FAILED | COMPLETED) {
+        return None;
+    }
+    let immutable = |member: &str, told: String| {
+        Some(Refusal::new(Reason::FailureImmutable, &format!("status.failureDetails{member}"), told))
+    };
+    let attested = match account {
+        Account::Failed(found) => Some(found),
+        _ => None,
+    };
+    let open = |reason: Option<&str>| reason.is_none_or(|text| matches!(text, "" | "Unknown"));
+    let (was, is) = (old.failure_text("reason"), new.failure_text("reason"));
+    if old.failure.is_some() && new.failure.is_none() {
+        return immutable("", "the record of a failure is not dropped".to_owned());
+    }
+    let ours = attested.is_some_and(|found| is == Some(found.reason.as_str()));
+    let gone = is.is_none_or(str::is_empty);
+    if was != is && (!open(was) || gone && was.is_some_and(|text| !text.is_empty())) && !ours {
+        let told = format!(
+            "{} was recorded and does not become {}",
+            one_line(was.unwrap_or_default(), 40),
+            one_line(is.filter(|text| !text.is_empty()).unwrap_or("none"), 40)
+        );
+        return immutable(".reason", told);
+    }
+    let never_ran = attested.is_some_and(|found: &failure::Classification| !found.ran);
+    if old.ran() && !new.ran() && !never_ran {
+        let told = "something ran, or may have; that does not become untrue. A person can clear the hold (status.blockClearance)";
+        return immutable(".wasExecutionFailure", told.to_owned());
+    }
+    None
+}
+
+fn deduplication(write: &Write<'_>) -> Option<Refusal> {
+    let (old, new) = (&write.old.deduplicated_by, &write.new.deduplicated_by);
+    (old.is_some() && old != new).then(|| {
+        let told = "once it is known which execution had the target, that stands".to_owned();
+        Refusal::new(Reason::DeduplicationImmutable, "status.deduplicatedBy", told)
+    })
+}

@@ -1,0 +1,493 @@
+//! Rows: who writes what over what, while this is known of the run, and what becomes of it.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::failure::Reason as Why;
+
+const NOW: &str = "2026-01-05T10:00:00Z";
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+fn record(status: &Value) -> Record {
+    let object = json!({
+        "metadata": {"name": "we-1", "namespace": "payments", "creationTimestamp": "2026-01-05T09:50:00Z"},
+        "spec": {"targetResource": "payments/Deployment/api", "workflowRef": {"workflowId": "restart"}},
+        "status": status,
+    });
+    Record::from_json(&object.to_string()).unwrap()
+}
+
+/// A write of `new` over `old`.
+struct Scene {
+    old: Value,
+    new: Value,
+    user: &'static str,
+    account: Account,
+    rules: Rules,
+}
+
+fn write(old: Value, new: Value) -> Scene {
+    Scene { old, new, user: "alice", account: Account::Unknown, rules: Rules::default() }
+}
+
+impl Scene {
+    fn by(self, user: &'static str) -> Self {
+        Self { user, ..self }
+    }
+
+    fn knowing(self, account: Account) -> Self {
+        Self { account, ..self }
+    }
+
+    fn classification(mut self, mode: Mode) -> Self {
+        self.rules.classification = mode;
+        self
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Write<'_>) -> T) -> T {
+        let (old, new) = (record(&self.old), record(&self.new));
+        question(&Write { old: &old, new: &new, user: self.user, account: &self.account, now: now() })
+    }
+
+    fn amended(&self) -> Amendment {
+        self.ask(|write| amend(write, &self.rules))
+    }
+
+    /// What is refused, and of which member.
+    fn refused(&self) -> Option<(Reason, String)> {
+        self.ask(|write| guard(write, &self.rules)).map(|refusal| (refusal.reason, refusal.field))
+    }
+
+    /// The status as it leaves. Amending it once more changes nothing, and the guard lets it pass.
+    fn stored(mut self) -> Value {
+        let changes = self.amended().changes;
+        apply(&mut self.new, changes);
+        assert_eq!(self.amended().changes, [], "twice");
+        assert_eq!(self.refused(), None);
+        self.new
+    }
+}
+
+fn apply(status: &mut Value, changes: Vec<Change>) {
+    for Change { path, value } in changes {
+        let (last, parents) = path[1..].split_last().unwrap();
+        let parent = parents.iter().fold(&mut *status, |place, member| match place {
+            Value::Array(list) => &mut list[member.parse::<usize>().unwrap()],
+            place => &mut place[member.as_str()],
+        });
+        parent[last.as_str()] = value;
+    }
+}
+
+fn running() -> Value {
+    json!({"phase": "Running", "startTime": "2026-01-05T09:51:00Z", "executionRef": {"name": "wfe-1"}})
+}
+
+fn failed(reason: &str, ran: bool) -> Value {
+    json!({"phase": "Failed", "startTime": "2026-01-05T09:51:00Z", "completionTime": "2026-01-05T09:59:00Z",
+        "executionRef": {"name": "wfe-1"}, "failureDetails": details(reason, ran)})
+}
+
+fn details(reason: &str, ran: bool) -> Value {
+    json!({"reason": reason, "wasExecutionFailure": ran, "message": "m", "failedTaskIndex": 0, "failedTaskName": "",
+        "failedAt": "2026-01-05T09:59:00Z", "executionTimeBeforeFailure": "8m0s", "naturalLanguageSummary": "s"})
+}
+
+fn with(mut status: Value, member: &str, value: Value) -> Value {
+    status[member] = value;
+    status
+}
+
+fn without(mut status: Value, member: &str) -> Value {
+    status.as_object_mut().unwrap().remove(member);
+    status
+}
+
+fn told_by_its_run(reason: &str, message: &str) -> Value {
+    let run = json!({"status": "False", "reason": reason, "message": message});
+    with(without(failed("Unknown", false), "failureDetails"), "executionStatus", run)
+}
+
+fn run(condition: &Value, children: &[&str]) -> PipelineRun {
+    let children: Vec<_> = children.iter().map(|name| json!({"kind": "TaskRun", "name": name})).collect();
+    let object = json!({"metadata": {"name": "wfe-1", "namespace": "w"}, "status": {"conditions": [condition],
+        "childReferences": children, "completionTime": "2026-01-05T09:58:30Z"}});
+    PipelineRun::from_json(&object.to_string()).unwrap()
+}
+
+/// A run whose step was killed for its memory.
+fn killed() -> Account {
+    let condition = json!({"type": "Succeeded", "status": "False", "reason": "Failed",
+        "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 1"});
+    let task = json!({"metadata": {"name": "t-1", "namespace": "w"}, "status": {"podName": "p", "completionTime": "2026-01-05T09:58:00Z",
+        "conditions": [{"type": "Succeeded", "status": "False", "reason": "StepOOM", "message": "\"step-patch\" exited with code 137: OOMKilled"}],
+        "steps": [{"name": "patch", "imageID": "i", "terminated": {"reason": "OOMKilled", "exitCode": 137}}]}});
+    let task = TaskRun::from_json(&task.to_string()).unwrap();
+    Account::of(&run(&condition, &["t-1"]), [&task], false)
+}
+
+/// A run that could not even pull its image.
+fn not_pulled() -> Account {
+    let condition = json!({"type": "Succeeded", "status": "False", "reason": "Failed",
+        "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0"});
+    let task = json!({"metadata": {"name": "t-1", "namespace": "w"}, "status": {"podName": "p",
+        "conditions": [{"type": "Succeeded", "status": "False", "reason": "TaskRunImagePullFailed", "message": "the step \"a\" in TaskRun \"t-1\" failed to pull the image \"\". The pod errored with the message: \"Back-off pulling image \"x\".\""}],
+        "steps": [{"name": "a", "terminated": {"reason": "TaskRunImagePullFailed", "exitCode": 1}}]}});
+    let task = TaskRun::from_json(&task.to_string()).unwrap();
+    Account::of(&run(&condition, &["t-1"]), [&task], false)
+}
+
+fn reason_and_flag(status: &Value) -> (&str, bool) {
+    let details = &status["failureDetails"];
+    (details["reason"].as_str().unwrap_or("none"), details["wasExecutionFailure"].as_bool().unwrap_or(false))
+}
+
+#[test]
+fn the_seeds_rows_by_the_status_alone() {
+    for (reason, message, started, expected, ran) in [
+        ("TaskRunFailed", "task failed with exit code 1", true, "TaskFailed", true),
+        ("TaskRunFailed", "task failed: OOMKilled", true, "OOMKilled", true),
+        ("PipelineRunTimeout", "PipelineRun exceeded timeout of 10 minutes", true, "DeadlineExceeded", true),
+        ("TaskRunFailed", "task failed: pods is forbidden: User cannot create resource", true, "Forbidden", true),
+        ("TaskRunCreationFailed", "exceeded quota: compute resources", false, "ResourceExhausted", false),
+        (
+            "TaskRunValidationFailed",
+            "invalid configuration: missing required parameter",
+            false,
+            "ConfigurationError",
+            false,
+        ),
+        ("TaskRunImagePullFailed", "Failed to pull image: image pull backoff", false, "ImagePullBackOff", false),
+        ("PipelineRunFailed", "unexpected error occurred", false, "Unknown", false),
+    ] {
+        let mut new = told_by_its_run(reason, message);
+        if !started {
+            new = without(new, "startTime");
+        }
+        let stored = write(running(), new).stored();
+        assert_eq!(reason_and_flag(&stored), (expected, ran), "{message}");
+        assert_eq!(stored["failureDetails"]["message"], message);
+        let took = if started { "8m0s" } else { "0s" };
+        assert_eq!(stored["failureDetails"]["executionTimeBeforeFailure"], took);
+    }
+}
+
+#[test]
+fn what_the_run_attests_replaces_what_was_sent_and_nothing_goes_on_saying_the_old_thing() {
+    let conditions = json!([{"type": "Ready", "reason": "NotReady", "message": "x"},
+        {"type": "ExecutionComplete", "reason": "ExecutionFailed", "message": "unexpected error occurred"}]);
+    let new = with(with(failed("Unknown", false), "conditions", conditions), "failureReason", json!("Unknown"));
+    let scene = write(running(), new).knowing(killed());
+    assert_eq!(scene.amended().warnings, ["classification corrected: Unknown → OOMKilled (TaskRun w/t-1 step patch)"]);
+    let stored = scene.stored();
+    let details = &stored["failureDetails"];
+    assert_eq!(reason_and_flag(&stored), ("OOMKilled", true));
+    for (member, value) in [
+        ("failedTaskName", json!("t-1")),
+        ("failedStepName", json!("patch")),
+        ("exitCode", json!(137)),
+        ("failedAt", json!("2026-01-05T09:58:00Z")),
+        ("executionTimeBeforeFailure", json!("7m0s")),
+        ("message", json!("\"step-patch\" exited with code 137: OOMKilled")),
+    ] {
+        assert_eq!(details[member], value, "{member}");
+    }
+    let summary = details["naturalLanguageSummary"].as_str().unwrap();
+    assert!(
+        summary.starts_with("Workflow restart on payments/Deployment/api failed in task t-1, step patch:"),
+        "{summary}"
+    );
+    assert_eq!(stored["conditions"][0], json!({"type": "Ready", "reason": "NotReady", "message": "x"}));
+    assert_eq!(stored["conditions"][1]["reason"], "OOMKilled");
+    assert_eq!(stored["conditions"][1]["message"], details["message"]);
+    assert_eq!(stored["failureReason"], "OOMKilled");
+}
+
+#[test]
+fn the_condition_of_december_follows_too() {
+    let conditions = json!([{"type": "TektonPipelineComplete", "reason": "TaskFailed", "message": "x"}]);
+    let stored =
+        write(running(), with(failed("TaskFailed", true), "conditions", conditions)).knowing(not_pulled()).stored();
+    assert_eq!(reason_and_flag(&stored), ("ImagePullBackOff", false), "attested: nothing ran");
+    assert_eq!(stored["conditions"][0]["reason"], "PipelineFailed");
+    assert!(stored.get("failureReason").is_none(), "nothing is added");
+}
+
+#[test]
+fn what_is_right_already_is_left_alone() {
+    for (new, account) in [
+        (failed("OOMKilled", true), killed()),
+        (failed("OOMKilled", true), Account::Unknown),
+        (failed("TaskFailed", true), Account::Unknown),
+        (failed("Unknown", false), Account::Unknown),
+        (failed("Deduplicated", false), killed()),
+        (failed("UnsupportedEngine", false), Account::Unknown),
+        (failed("Unknown", true), Account::Gone { ran: true }),
+        (failed("TaskFailed", false), Account::Gone { ran: false }),
+        (json!({"phase": "Failed"}), Account::Unknown),
+        (json!({"phase": "Completed"}), killed()),
+        (running(), killed()),
+    ] {
+        let amendment = write(running(), new.clone()).knowing(account).amended();
+        assert_eq!(amendment, Amendment::default(), "{new}");
+    }
+}
+
+#[test]
+fn modes_fill_correct_off() {
+    let by = |mode, new: Value| {
+        let stored = write(running(), new).knowing(killed()).classification(mode).stored();
+        let (reason, ran) = reason_and_flag(&stored);
+        (reason.to_owned(), ran)
+    };
+    let said = |reason: &str, ran| (reason.to_owned(), ran);
+    let missing = || without(failed("Unknown", false), "failureDetails");
+    assert_eq!(by(Mode::Fill, missing()), said("OOMKilled", true));
+    assert_eq!(by(Mode::Fill, failed("Unknown", false)), said("OOMKilled", true));
+    assert_eq!(by(Mode::Fill, failed("TaskFailed", false)), said("TaskFailed", false));
+    assert_eq!(by(Mode::Correct, failed("TaskFailed", false)), said("OOMKilled", true));
+    assert_eq!(by(Mode::Off, failed("Unknown", false)), said("Unknown", false));
+    assert_eq!(by(Mode::Off, missing()), said("none", false));
+}
+
+#[test]
+fn only_the_runs_own_record_takes_a_ran_back() {
+    let lowered = |account, mode| {
+        let scene = write(running(), failed("Unknown", true)).knowing(account).classification(mode);
+        reason_and_flag(&scene.stored()).1
+    };
+    assert!(!lowered(not_pulled(), Mode::Correct));
+    assert!(lowered(not_pulled(), Mode::Fill), "to fill is not to contradict");
+    assert!(lowered(Account::Gone { ran: false }, Mode::Correct));
+    let run = json!({"status": "False", "reason": "CouldntGetTask", "message": "not found"});
+    let told = with(failed("Unknown", true), "executionStatus", run);
+    assert_eq!(reason_and_flag(&write(running(), told).stored()), ("ConfigurationError", true));
+}
+
+#[test]
+fn a_run_that_goes_on_ran() {
+    let external = json!({"reason": "Unknown", "message": "PipelineRun was deleted externally", "failedTaskIndex": 0,
+        "failedTaskName": "", "failedAt": NOW, "naturalLanguageSummary": "s"});
+    let new = with(failed("Unknown", false), "failureDetails", external);
+    let stored = write(running(), new).knowing(Account::GoesOn { ran: None }).stored();
+    assert_eq!(reason_and_flag(&stored), ("Unknown", true));
+    assert_eq!(stored["failureDetails"]["message"], "PipelineRun was deleted externally; its run goes on");
+    // RO ends an execution without a word.
+    let cascade = without(failed("Unknown", false), "failureDetails");
+    assert_eq!(
+        reason_and_flag(&write(running(), cascade.clone()).knowing(Account::GoesOn { ran: None }).stored()),
+        ("Unknown", true)
+    );
+    assert_eq!(
+        reason_and_flag(&write(running(), cascade).stored()),
+        ("Unknown", true),
+        "there was a run: in doubt it ran"
+    );
+}
+
+#[test]
+fn a_refused_creation_is_classified() {
+    let refused = json!({"reason": "Unknown", "failedTaskIndex": 0, "failedTaskName": "", "failedAt": NOW, "naturalLanguageSummary": "s",
+        "message": "Failed to create tekton execution resource: pipelineruns.tekton.dev \"wfe-1\" is forbidden: exceeded quota: runs, requested: count/pipelineruns=1"});
+    let stored = write(json!({"phase": "Pending"}), json!({"phase": "Failed", "failureDetails": refused})).stored();
+    assert_eq!(reason_and_flag(&stored), ("ResourceExhausted", false));
+}
+
+#[test]
+fn once_terminal_a_status_is_no_evidence_about_itself() {
+    let told = with(
+        failed("Unknown", false),
+        "executionStatus",
+        json!({"status": "False", "reason": "TaskRunFailed", "message": "task failed: OOMKilled"}),
+    );
+    assert_eq!(write(failed("Unknown", false), told.clone()).amended(), Amendment::default());
+    let stored = write(failed("Unknown", false), told).knowing(killed()).stored();
+    assert_eq!(reason_and_flag(&stored), ("OOMKilled", true), "the run's own record is");
+}
+
+#[test]
+fn what_is_classified_is_counted() {
+    let classified = write(running(), failed("TaskFailed", true)).knowing(killed()).amended().classified.unwrap();
+    let expected = Classified { from: Some(Why::TaskFailed), to: Why::OomKilled, ran: true, source: Source::Run };
+    assert_eq!(classified, expected);
+}
+
+#[test]
+fn an_end_is_an_end() {
+    for (old, new) in [
+        ("Failed", "Running"),
+        ("Failed", "Pending"),
+        ("Failed", "Completed"),
+        ("Failed", ""),
+        ("Completed", "Failed"),
+        ("Completed", "Running"),
+    ] {
+        let row = write(json!({"phase": old}), json!({"phase": new}));
+        assert_eq!(row.refused(), Some((Reason::PhaseTerminal, "status.phase".to_owned())), "{old} → {new}");
+    }
+    // What upstream's executor writes.
+    for (old, new) in [
+        ("", "Running"),
+        ("", "Pending"),
+        ("", "Failed"),
+        ("Pending", "Failed"),
+        ("Pending", "Running"),
+        ("Running", "Running"),
+        ("Running", "Completed"),
+        ("Running", "Failed"),
+        ("Failed", "Failed"),
+        ("Completed", "Completed"),
+    ] {
+        assert_eq!(write(json!({"phase": old}), json!({"phase": new})).refused(), None, "{old} → {new}");
+    }
+}
+
+#[test]
+fn a_recorded_failure_stands() {
+    let refused = |old: Value, new: Value, account: Account| write(old, new).knowing(account).refused();
+    let immutable = |member: &str| Some((Reason::FailureImmutable, format!("status.failureDetails{member}")));
+    let ran = || failed("TaskFailed", true);
+    assert_eq!(refused(ran(), failed("ConfigurationError", true), Account::Unknown), immutable(".reason"));
+    assert_eq!(refused(ran(), failed("Unknown", true), Account::Unknown), immutable(".reason"));
+    assert_eq!(refused(ran(), failed("TaskFailed", false), Account::Unknown), immutable(".wasExecutionFailure"));
+    assert_eq!(refused(ran(), without(ran(), "failureDetails"), Account::Unknown), immutable(""));
+    let nameless = with(ran(), "failureDetails", json!({"wasExecutionFailure": true}));
+    assert_eq!(refused(ran(), nameless, Account::Unknown), immutable(".reason"));
+    let vague = with(ran(), "failureDetails", json!({"reason": "", "wasExecutionFailure": true}));
+    assert_eq!(refused(failed("Unknown", true), vague, Account::Unknown), immutable(".reason"));
+    // What may be learnt afterwards.
+    assert_eq!(refused(failed("Unknown", false), failed("TaskFailed", true), Account::Unknown), None);
+    assert_eq!(refused(failed("Unknown", true), failed("Forbidden", true), Account::Unknown), None);
+    assert_eq!(refused(without(ran(), "failureDetails"), failed("Unknown", false), Account::Unknown), None);
+    assert_eq!(refused(ran(), with(ran(), "conditions", json!([{"type": "AuditRecorded"}])), Account::Unknown), None);
+    // What the run's own record attests.
+    assert_eq!(refused(ran(), failed("OOMKilled", true), killed()), None);
+    assert_eq!(refused(ran(), failed("ImagePullBackOff", false), not_pulled()), None);
+    assert_eq!(refused(ran(), failed("Forbidden", true), killed()), immutable(".reason"));
+    assert_eq!(
+        refused(ran(), failed("TaskFailed", false), Account::Gone { ran: false }),
+        immutable(".wasExecutionFailure")
+    );
+    // A run is judged before it ends, and while it has not, nothing is immutable.
+    assert_eq!(refused(running(), failed("Unknown", false), Account::Unknown), None);
+}
+
+#[test]
+fn who_had_the_target_stands() {
+    let by = |name: &str| with(failed("Deduplicated", false), "deduplicatedBy", json!(name));
+    let refused = Some((Reason::DeduplicationImmutable, "status.deduplicatedBy".to_owned()));
+    assert_eq!(write(by("we-0"), by("we-9")).refused(), refused);
+    assert_eq!(write(by("we-0"), failed("Deduplicated", false)).refused(), refused);
+    assert_eq!(write(by("we-0"), by("we-0")).refused(), None);
+    assert_eq!(write(json!({"phase": "Pending"}), by("we-0")).refused(), None);
+}
+
+const REASON: &str = "checked the deployment by hand, its configuration is right again, OPS-1234";
+
+fn clearance() -> Value {
+    json!({"clearReason": REASON, "clearMethod": "StatusField"})
+}
+
+fn cleared(clearance: Value) -> Value {
+    with(failed("TaskFailed", true), "blockClearance", clearance)
+}
+
+#[test]
+fn a_clearance_is_signed_by_the_writer_and_the_clock() {
+    for sent in [
+        clearance(),
+        with(clearance(), "clearedBy", json!("somebody-else")),
+        with(clearance(), "clearedAt", json!("2020-01-01T00:00:00Z")),
+    ] {
+        let stored = write(failed("TaskFailed", true), cleared(sent)).stored();
+        assert_eq!(stored["blockClearance"]["clearedBy"], "alice");
+        assert_eq!(stored["blockClearance"]["clearedAt"], NOW);
+        assert_eq!(stored["blockClearance"]["clearReason"], REASON);
+    }
+    // One that nobody signed yet is signed when it is changed.
+    let unsigned = with(clearance(), "clearedBy", json!(""));
+    let better = with(unsigned.clone(), "clearMethod", json!("APIEndpoint"));
+    assert_eq!(write(cleared(unsigned), cleared(better)).stored()["blockClearance"]["clearedBy"], "alice");
+}
+
+#[test]
+fn without_the_signature_the_guard_refuses() {
+    let invalid = Some((Reason::ClearanceInvalid, "status.blockClearance.clearedBy".to_owned()));
+    for (name, at) in [("somebody-else", NOW), ("alice", "2026-01-05T09:00:00Z"), ("alice", "soon"), ("", NOW)] {
+        let sent = with(with(clearance(), "clearedBy", json!(name)), "clearedAt", json!(at));
+        assert_eq!(write(failed("TaskFailed", true), cleared(sent)).refused(), invalid, "{name} {at}");
+    }
+}
+
+fn signed() -> Value {
+    with(with(clearance(), "clearedBy", json!("alice")), "clearedAt", json!(NOW))
+}
+
+#[test]
+fn what_a_clearance_needs() {
+    let refused = |new: Value| write(failed("TaskFailed", true), new).refused();
+    let invalid = |member: &str| Some((Reason::ClearanceInvalid, format!("status.blockClearance{member}")));
+    let say = |reason: &str| cleared(with(signed(), "clearReason", json!(reason)));
+    assert_eq!(refused(cleared(signed())), None);
+    assert_eq!(refused(say("one two three four five six seven eight nine")), invalid(".clearReason"));
+    assert_eq!(refused(say("   \t ")), invalid(".clearReason"));
+    assert_eq!(refused(say(&"word ".repeat(300))), invalid(".clearReason"));
+    assert_eq!(refused(cleared(with(signed(), "clearMethod", json!("Email")))), invalid(".clearMethod"));
+    assert_eq!(refused(cleared(without(signed(), "clearMethod"))), invalid(".clearMethod"));
+    for phase in ["Running", "Completed", "Pending", ""] {
+        let status = json!({"phase": phase});
+        let row = write(status.clone(), with(status, "blockClearance", signed()));
+        assert_eq!(row.refused(), invalid(""), "{phase}");
+    }
+    let holds_nothing = with(failed("Deduplicated", false), "blockClearance", signed());
+    assert_eq!(write(failed("Deduplicated", false), holds_nothing).refused(), invalid(""));
+    let unclassified = json!({"phase": "Failed", "blockClearance": signed()});
+    assert_eq!(write(json!({"phase": "Failed"}), unclassified).refused(), invalid(""));
+}
+
+#[test]
+fn service_accounts_do_not_clear_unless_they_are_named() {
+    let account = "system:serviceaccount:ops:healer";
+    let sent = cleared(with(signed(), "clearedBy", json!(account)));
+    let mut row = write(failed("TaskFailed", true), sent).by(account);
+    let forbidden = Some((Reason::ClearanceForbidden, "status.blockClearance".to_owned()));
+    assert_eq!(row.refused(), forbidden);
+    row.rules.clearance.service_accounts = "other/healer  ops/healer".to_owned();
+    assert_eq!(row.refused(), None);
+    assert_eq!(
+        write(failed("TaskFailed", true), cleared(with(signed(), "clearedBy", json!("")))).by("").refused(),
+        forbidden
+    );
+}
+
+#[test]
+fn a_signed_clearance_is_frozen() {
+    let frozen = Some((Reason::ClearanceFrozen, "status.blockClearance".to_owned()));
+    let old = || cleared(with(signed(), "clearedAt", json!("2026-01-05T09:30:00Z")));
+    for new in [
+        failed("TaskFailed", true),
+        with(old(), "blockClearance", json!(null)),
+        cleared(signed()),
+        cleared(with(old()["blockClearance"].clone(), "clearedBy", json!("mallory"))),
+        cleared(with(old()["blockClearance"].clone(), "clearReason", json!("short"))),
+        cleared(with(old()["blockClearance"].clone(), "note", json!("more"))),
+    ] {
+        assert_eq!(write(old(), new.clone()).refused(), frozen, "{new}");
+        assert_eq!(write(old(), new).amended(), Amendment::default(), "it is not signed anew");
+    }
+    assert_eq!(write(old(), with(old(), "conditions", json!([]))).refused(), None);
+}
+
+#[test]
+fn a_refusal_is_one_line_that_says_what_to_do() {
+    let row = write(json!({"phase": "Failed"}), json!({"phase": "Run\nning"}));
+    let refusal = row.ask(|write| guard(write, &row.rules)).unwrap();
+    assert_eq!(
+        refusal.message(),
+        "PhaseTerminal: status.phase: Failed is an end; it does not become Run ning. Create a new WorkflowExecution instead"
+    );
+}
