@@ -7,7 +7,11 @@ mod scene;
 mod scenes;
 mod stage;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use scene::{Scene, Stored};
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// A scene and its end.
@@ -36,6 +40,13 @@ async fn tekton_stores_what_the_scenes_name() {
     assert!(wrong.is_empty(), "{} of {} scenes:\n{}", wrong.len(), played.len(), wrong.join("\n"));
 }
 
+#[tokio::test]
+async fn classify_names_each_scene() {
+    let Some(played) = played().await else { return };
+    let wrong: Vec<String> = played.iter().filter_map(|played| played.classified().err()).collect();
+    assert!(wrong.is_empty(), "{} of {} scenes:\n{}", wrong.len(), played.len(), wrong.join("\n"));
+}
+
 impl Played {
     /// What is stored, if it is what the scene names.
     fn stored(&self) -> Result<&Stored, String> {
@@ -44,4 +55,32 @@ impl Played {
         self.scene.compare(stored).map_err(|error| told(&error))?;
         Ok(stored)
     }
+
+    /// Asks the binary about what is stored.
+    fn classified(&self) -> Result<(), String> {
+        let answer = classify(&self.stored()?.list());
+        let meant = match self.scene.meaning {
+            Some((reason, ran)) => json!({"failed": true, "reason": reason, "wasExecutionFailure": ran}),
+            None => json!({"failed": false, "reason": null, "wasExecutionFailure": null}),
+        };
+        let differs = meant.as_object().into_iter().flatten().any(|(member, value)| answer[member] != *value);
+        if differs { Err(format!("{}: expected {meant}, got {answer}", self.scene.name)) } else { Ok(()) }
+    }
+}
+
+/// The answer of `lockkeeper classify` to one List.
+fn classify(list: &Value) -> Value {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lockkeeper"))
+        .args(["classify", "-o", "json", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("lockkeeper starts");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(list.to_string().as_bytes()).expect("lockkeeper reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("lockkeeper ends");
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
