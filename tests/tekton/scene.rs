@@ -174,10 +174,11 @@ impl Playing {
     }
 
     async fn unresolve(&self) -> Result<(), String> {
+        // Tekton's first write to a request, when it comes late, takes an answer away again.
         let first = || async {
             let all = self.requests.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-            let name = all.items.into_iter().find_map(|request| request.metadata.name);
-            name.ok_or_else(|| "no ResolutionRequest".to_owned())
+            let begun = all.items.into_iter().find(|request| succeeded(&request.data)["status"] == "Unknown");
+            begun.and_then(|request| request.metadata.name).ok_or_else(|| "no ResolutionRequest under way".to_owned())
         };
         let name = try_eventually("Tekton asks the resolver", STORED, first).await?;
         let condition = json!({
