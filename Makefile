@@ -19,8 +19,8 @@ demo: ## Serve HTTPS with the example state, send every example review by curl, 
 	@./examples/demo.sh
 
 .PHONY: test
-test: ## Everything, the real API server included (builds the test bench once: five minutes cold)
-	$(call say,test bench: kube-apiserver etcd kubectl helm)
+test: ## Everything, the real API server included (builds the test bench once: six minutes cold)
+	$(call say,test bench: kube-apiserver etcd kubectl helm tekton-controller)
 	@bench="$$($(MAKE) --no-print-directory envtest | tail -n 1)"; \
 	echo "--- Rust tests" >&2; \
 	KUBEBUILDER_ASSETS="$$bench" LOCKKEEPER_REQUIRE_E2E=1 $(CARGO) test --locked --all-targets; \
@@ -38,7 +38,7 @@ unit: ## What needs no test bench: a minute or two
 .PHONY: e2e
 e2e: ## The tests on the real API server alone
 	@bench="$$($(MAKE) --no-print-directory envtest | tail -n 1)"; \
-	KUBEBUILDER_ASSETS="$$bench" LOCKKEEPER_REQUIRE_E2E=1 $(CARGO) test --locked --test bench --test e2e
+	KUBEBUILDER_ASSETS="$$bench" LOCKKEEPER_REQUIRE_E2E=1 $(CARGO) test --locked --test bench --test e2e --test tekton
 
 .PHONY: lint
 lint: ## Format, lints, documentation, with warnings denied

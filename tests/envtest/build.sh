@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds what the end-to-end tests run against (kube-apiserver, etcd, kubectl, helm) once, into the user's cache folder.
+# Builds what the end-to-end tests run against (kube-apiserver, etcd, kubectl, helm, tekton-controller) once, into the
+# user's cache folder.
 # Stdout is one line, the folder with the programs; everything else goes to stderr. See README.md beside this file.
 set -euo pipefail
 
@@ -39,7 +40,13 @@ go_build() {
 }
 
 build_helm() {
+  say "building helm $helm_version (about 2 minutes)"
   go_build helm "$1/helm" "-X helm.sh/helm/v4/internal/version.version=$helm_version" helm.sh/helm/v4/cmd/helm
+}
+
+build_tekton() {
+  say "building tekton-controller $tekton_version (about 3 minutes)"
+  go_build tekton "$1/tekton-controller" "" github.com/tektoncd/pipeline/cmd/controller
 }
 
 build_kube() {
@@ -64,79 +71,111 @@ need_go() {
 # into FOLDER FILL: makes FOLDER by FILL-ing one beside it and renaming, so that what was interrupted never looks finished.
 into() {
   local folder=$1 fill=$2
+  [[ -d $folder ]] && return
+  mkdir -p -- "$(dirname -- "$folder")"
+  # The lock only saves work done twice; without flock (macOS) the rename alone keeps the folder whole.
+  if command -v flock >/dev/null; then
+    exec 9>"$folder.lock"
+    if ! flock -n 9; then
+      say "another build is under way, waiting for it"
+      flock 9
+    fi
+    rm -rf -- "$folder".building.*
+  fi
   if [[ ! -d $folder ]]; then
-    mkdir -p -- "$(dirname -- "$folder")"
-    # The lock only saves work done twice; without flock (macOS) the rename alone keeps the folder whole.
-    if command -v flock >/dev/null; then
-      exec 9>"$folder.lock"
-      if ! flock -n 9; then
-        say "another build is under way, waiting for it"
-        flock 9
-      fi
-      rm -rf -- "$folder".building.*
-    fi
-    if [[ ! -d $folder ]]; then
-      building="$folder.building.$$"
-      trap 'rm -rf -- "$building"' EXIT
-      mkdir -p -- "$building"
-      "$fill" "$building"
-      rm -f -- "$building/build.log"
-      mv -- "$building" "$folder"
-      say "done: $folder"
-    fi
+    building="$folder.building.$$"
+    trap 'rm -rf -- "$building"' EXIT
+    mkdir -p -- "$building"
+    "$fill" "$building"
+    rm -f -- "$building/build.log"
+    mv -- "$building" "$folder"
   fi
-  printf '%s\n' "$folder"
 }
 
-everything() {
-  build_kube "$1"
-  say "building helm $helm_version (about 2 minutes)"
-  build_helm "$1"
+# module NAME WHAT FILL FILE...: the programs of one Go module, in a folder of their own that its files name, so
+# that a change of one module builds no other. The folder is then in $made.
+module() {
+  local name=$1 what=$2 fill=$3
+  shift 3
+  made="$cache/$name-$platform-$(hash_of "$@")"
+  [[ -d $made ]] || need_go "$what"
+  into "$made" "$fill"
 }
 
-beside_assets() {
-  local program helm
+kube_programs() {
+  local folder="kube-${ENVTEST_K8S:-1.36}" there
+  if [[ ! -f $here/$folder/go.mod ]]; then
+    there=$(cd -- "$here" && for folder in kube-*/; do printf '%s ' "$(basename -- "${folder#kube-}")"; done)
+    fail "no Kubernetes ${ENVTEST_K8S} here; ENVTEST_K8S can be: ${there% }"
+  fi
+  kube_folder=$folder
+  kube_version=$(version_of k8s.io/kubernetes "$here/$folder/go.mod")
+  etcd_version=$(version_of go.etcd.io/etcd/server/v3 "$here/$folder/go.mod")
+  module "kube-$kube_version-etcd-$etcd_version" "kube-apiserver, etcd, kubectl, helm and tekton-controller" build_kube \
+    "$here/$folder"/go.{mod,sum}
+  programs+=("$made"/{kube-apiserver,etcd,kubectl})
+}
+
+helm_program() {
+  helm_version=$(version_of helm.sh/helm/v4 "$here/helm/go.mod")
+  module "helm-$helm_version" helm build_helm "$here"/helm/go.{mod,sum}
+  programs+=("$made/helm")
+}
+
+tekton_program() {
+  tekton_version=$(version_of github.com/tektoncd/pipeline "$here/tekton/go.mod")
+  module "tekton-$tekton_version" tekton-controller build_tekton "$here"/tekton/go.{mod,sum}
+  programs+=("$made/tekton-controller")
+}
+
+# That folder is not ours to write to: what it lacks is built elsewhere.
+programs_of_assets() {
+  local program path
   for program in kube-apiserver etcd kubectl; do
-    ln -s -- "$assets/$program" "$1/$program"
+    [[ -x $assets/$program ]] || fail "KUBEBUILDER_ASSETS is set to $assets, which has no $program"
+    programs+=("$assets/$program")
   done
-  if helm=$(command -v helm); then
-    ln -s -- "$helm" "$1/helm"
+  if [[ -x $assets/helm ]]; then
+    programs+=("$assets/helm")
+  elif path=$(command -v helm); then
+    programs+=("$path")
   else
-    need_go "helm, which KUBEBUILDER_ASSETS does not have"
-    say "building helm $helm_version (about 2 minutes)"
-    build_helm "$1"
+    helm_program
   fi
+  if [[ -x $assets/tekton-controller ]]; then
+    programs+=("$assets/tekton-controller")
+  else
+    tekton_program
+  fi
+}
+
+link_programs() {
+  ln -s -- "${programs[@]}" "$1/"
 }
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/lockkeeper/envtest"
-helm_version=$(version_of helm.sh/helm/v4 "$here/helm/go.mod")
 platform="$(uname -s)-$(uname -m)"
+programs=()
 
 if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
-  assets=${KUBEBUILDER_ASSETS%/}
-  for program in kube-apiserver etcd kubectl; do
-    [[ -x $assets/$program ]] || fail "KUBEBUILDER_ASSETS is set to $assets, which has no $program"
-  done
   # Links need it absolute.
-  assets=$(cd -- "$assets" && pwd)
-  if [[ -x $assets/helm ]]; then
+  assets=$(cd -- "$KUBEBUILDER_ASSETS" 2>/dev/null && pwd) ||
+    fail "KUBEBUILDER_ASSETS is set to $KUBEBUILDER_ASSETS, which is no folder"
+  programs_of_assets
+  if [[ -x $assets/helm && -x $assets/tekton-controller ]]; then
     printf '%s\n' "$assets"
-  else
-    # That folder is not ours to write to, so helm and links to the rest go into one of ours.
-    key=$({ printf '%s\n' "$assets"; command -v helm || true; } | hash_of "$here/helm/go.mod" "$here/helm/go.sum" -)
-    into "$cache/assets-helm-$helm_version-$platform-$key" beside_assets
+    exit 0
   fi
-  exit 0
+else
+  kube_programs
+  helm_program
+  tekton_program
 fi
 
-kube_folder="kube-${ENVTEST_K8S:-1.36}"
-if [[ ! -f $here/$kube_folder/go.mod ]]; then
-  there=$(cd -- "$here" && for folder in kube-*/; do printf '%s ' "$(basename -- "${folder#kube-}")"; done)
-  fail "no Kubernetes ${ENVTEST_K8S} here; ENVTEST_K8S can be: ${there% }"
+# One folder for all of them, named after what it links to.
+bench="$cache/bench-$(printf '%s\n' "${programs[@]}" | hash_of -)"
+if [[ ! -d $bench ]]; then
+  into "$bench" link_programs
+  say "done: $bench"
 fi
-kube_version=$(version_of k8s.io/kubernetes "$here/$kube_folder/go.mod")
-etcd_version=$(version_of go.etcd.io/etcd/server/v3 "$here/$kube_folder/go.mod")
-key=$(hash_of "$here/$kube_folder"/go.{mod,sum} "$here"/helm/go.{mod,sum})
-folder="$cache/kube-$kube_version-etcd-$etcd_version-helm-$helm_version-$platform-$key"
-[[ -d $folder ]] || need_go "kube-apiserver, etcd, kubectl and helm"
-into "$folder" everything
+printf '%s\n' "$bench"

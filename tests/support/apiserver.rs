@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -20,7 +20,7 @@ use super::{ACTION, audit};
 /// A loaded machine may need it; an idle one takes four seconds.
 const READY: Duration = Duration::from_secs(60);
 /// Another program can take a port between its choice and its use.
-const TRIES: u32 = 5;
+pub(super) const TRIES: u32 = 5;
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -188,6 +188,11 @@ impl ApiServer {
         self.ready().await
     }
 
+    /// Copies all logs to a folder under `target/` that stays: for failures that are told after the server's end.
+    pub fn keep_logs(&self) -> Result<PathBuf> {
+        self.folder.keep_logs()
+    }
+
     /// For the `Drop` of what borrows a shared server.
     pub(super) fn keep_logs_of_failure(&self) {
         self.folder.keep_logs_of_failure();
@@ -200,7 +205,7 @@ impl Drop for ApiServer {
     }
 }
 
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(super) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     // All are held before any is given back, else one could come twice.
     let mut held = Vec::with_capacity(N);
     for _ in 0..N {

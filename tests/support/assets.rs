@@ -14,6 +14,7 @@ pub struct Assets {
     pub etcd: PathBuf,
     pub kubectl: PathBuf,
     pub helm: PathBuf,
+    pub tekton_controller: PathBuf,
 }
 
 impl Assets {
@@ -58,6 +59,7 @@ fn build() -> Result<Assets, String> {
         etcd: program("etcd")?,
         kubectl: program("kubectl")?,
         helm: program("helm")?,
+        tekton_controller: program("tekton-controller")?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The test bench: a real kube-apiserver with etcd, kubectl and helm, without containers.
+//! The test bench: a real kube-apiserver with etcd, kubectl, helm and Tekton's controller, without containers.
 //!
 //! A test begins with `let Some(bench) = support::bench_or_skip().await else { return };` and works in a namespace from
 //! `bench.fresh_namespace("…")`. What is not there and how to get it: `tests/envtest/README.md`.
@@ -9,7 +9,9 @@ mod apiserver;
 mod assets;
 mod audit;
 mod objects;
+pub mod pods;
 mod process;
+pub mod tekton;
 mod tools;
 mod users;
 mod wait;
