@@ -1,0 +1,6 @@
+//! The status webhooks on a real API server: what a status says when it leaves, and what it may not say any more.
+
+mod classified;
+mod forgery;
+mod hold;
+pub mod scene;
