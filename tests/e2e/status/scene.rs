@@ -250,32 +250,27 @@ impl Tekton {
         write(&self.tasks, "TaskRun", &world.task_of(execution, name), &labels, status).await;
     }
 
-    /// A run whose only step was killed for its memory, which its own message does not tell.
+    /// The run of an execution whose only step was killed for its memory, which the run's own message does not tell.
     pub async fn killed(&self, world: &World<'_>, execution: &str) {
-        let task = world.task_of(execution, "patch");
-        self.task(
-            world,
-            execution,
-            "patch",
-            json!({
-                "podName": "p", "startTime": in_seconds(-50), "completionTime": in_seconds(-10),
-                "conditions": [condition("False", "Failed", KILLED)],
-                "steps": [{"name": "apply", "container": "step-apply", "imageID": "sha256:1",
-                           "terminated": {"reason": "OOMKilled", "exitCode": 137, "startedAt": in_seconds(-49), "finishedAt": in_seconds(-10)}}],
-            }),
-        )
-        .await;
-        self.run(
-            world,
-            execution,
-            json!({
-                "startTime": in_seconds(-55), "completionTime": in_seconds(-9),
-                "conditions": [condition("False", "Failed", COUNTED)],
-                "childReferences": [{"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": task, "pipelineTaskName": "patch"}],
-            }),
-        )
-        .await;
+        self.kill(world, execution).await;
         world.known(execution, KILLED).await;
+    }
+
+    /// The same, and nobody need know of it yet.
+    pub async fn kill(&self, world: &World<'_>, execution: &str) {
+        let task = json!({
+            "podName": "p", "startTime": in_seconds(-50), "completionTime": in_seconds(-10),
+            "conditions": [condition("False", "Failed", KILLED)],
+            "steps": [{"name": "apply", "container": "step-apply", "imageID": "sha256:1",
+                       "terminated": {"reason": "OOMKilled", "exitCode": 137, "startedAt": in_seconds(-49), "finishedAt": in_seconds(-10)}}],
+        });
+        self.task(world, execution, "patch", task).await;
+        let child = json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": world.task_of(execution, "patch"), "pipelineTaskName": "patch"});
+        let run = json!({
+            "startTime": in_seconds(-55), "completionTime": in_seconds(-9), "childReferences": [child],
+            "conditions": [condition("False", "Failed", COUNTED)],
+        });
+        self.run(world, execution, run).await;
     }
 }
 
