@@ -33,7 +33,7 @@ test: ## Everything, the real API server included (builds the test bench once: s
 
 .PHONY: unit
 unit: ## What needs no test bench: a minute or two
-	$(CARGO) test --locked --lib --test admission --test architecture --test cli
+	$(CARGO) test --locked --lib --test admission --test status --test architecture --test cli
 
 .PHONY: e2e
 e2e: ## The tests on the real API server alone

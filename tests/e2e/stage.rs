@@ -82,7 +82,8 @@ pub async fn start_gate_at(server: &ApiServer, config: &str, kubeconfig: &Path, 
     let folder = server.folder().join(format!("gate-{number}"));
     let text = |path: &Path| path.display().to_string();
     let binary = Path::new(env!("CARGO_BIN_EXE_lockkeeper"));
-    let certs = ["certs", "--dir", &text(&folder), "--host", "127.0.0.1", "--host", "localhost"];
+    let (host, _) = listen.rsplit_once(':').unwrap();
+    let certs = ["certs", "--dir", &text(&folder), "--host", host, "--host", "localhost"];
     server.run(binary, kubeconfig, &certs, None).await.expect_success();
     let config_file = folder.join("config.yaml");
     std::fs::write(&config_file, config).unwrap();

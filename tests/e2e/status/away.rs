@@ -1,5 +1,7 @@
 //! With lockkeeper killed: what upstream must be able to write is written, and a failure waits for its name.
 
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
 
 use super::scene::{self, AMENDER, GUARD, Tekton, WORDS, clearance, failed, reason_and_flag};
@@ -9,9 +11,10 @@ use crate::support::{ALICE, eventually};
 /// As upstream's executor tries again: a restart takes seconds.
 const PATIENT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// An address that is free now and is asked for again after the restart.
+/// An address that is free now and still will be at the restart: connections of others leave from the first loopback address.
 fn address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    let listener = TcpListener::bind("127.0.0.2:0").or_else(|_| TcpListener::bind("127.0.0.1:0"));
+    listener.unwrap().local_addr().unwrap().to_string()
 }
 
 #[tokio::test]
