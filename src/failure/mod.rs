@@ -57,3 +57,6 @@ pub struct FailedTask {
     /// The TaskRun's own name.
     pub name: Box<str>,
 }
+
+#[cfg(test)]
+mod tests;
