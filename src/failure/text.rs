@@ -268,11 +268,17 @@ pub(super) fn phrases(reason: &str, message: &str) -> Option<Reason> {
         Some(ImagePullBackOff)
     } else if any(&["invalid", "configuration"]) {
         Some(ConfigurationError)
-    } else if has("task") && has("failed") {
+    } else if has("task") && has("failed") || tells_of_work(message) {
         Some(TaskFailed)
     } else {
         None
     }
+}
+
+/// Free text that tells of a task's or a container's end.
+pub(super) fn tells_of_work(message: &str) -> bool {
+    let text = words(message);
+    text.contains(" task failed ") || text.contains(" exited with code ")
 }
 
 /// Words in lower case with one blank around each.

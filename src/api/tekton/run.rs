@@ -52,7 +52,9 @@ impl PipelineRun {
         let mut children: Vec<Child> = status.child_references.0.into_iter().map(Child::read).collect();
         let (inside, tasks_readable) = members(status.task_runs);
         let (customs, customs_readable) = members(status.runs);
-        if !(readable && tasks_readable && customs_readable) {
+        let odd = status.conditions.hold_unreadable();
+        let condition = condition(status.conditions, "Succeeded");
+        if !(readable && tasks_readable && customs_readable) || condition.is_none() && odd {
             children.push(Child::unknown());
         }
         let embedded = embedded(&key.namespace, inside);
@@ -68,7 +70,7 @@ impl PipelineRun {
         Some(Self {
             uid: meta.uid(),
             origin: Origin::of(&meta),
-            condition: condition(status.conditions, "Succeeded").filter(|condition| !condition.says_nothing()),
+            condition: condition.filter(|condition| !condition.says_nothing()),
             started: time(&status.start_time),
             completed: time(&status.completion_time),
             children,
