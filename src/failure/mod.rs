@@ -14,6 +14,8 @@ mod evidence;
 mod job;
 mod reason;
 mod refusal;
+#[cfg(test)]
+mod rows;
 mod run;
 mod started;
 mod table;

@@ -102,7 +102,7 @@ pub(super) const TASK_RUN: [Row; 37] = [
     row("SidecarOOM", "1.12", Is(OomKilled), Open),
     row("SidecarFailed", "1.12", Is(TaskFailed), Open),
     row("InitContainerOOM", "1.12", Is(OomKilled), Open),
-    row("InitContainerFailed", "1.12", Is(Unknown), Open),
+    row("InitContainerFailed", "1.12", Steps, Open),
     row("PodEvicted", "1.12", Is(ResourceExhausted), Open),
     row("FailureIgnored", "0.55", Ignored, Open),
     row("TaskRunTimeout", "0.1", Timeout, Open),
@@ -147,16 +147,19 @@ pub(super) fn task_run(reason: &str) -> Option<&'static Row> {
 pub(super) const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", "RunContainerError"];
 /// The kubelet lost the container: it was running, or it waited in a Pod that was ended.
 pub(super) const LOST: &str = "ContainerStatusUnknown";
+/// The kubelet waits before it starts again what had started and ended.
+pub(super) const CRASHED: &str = "CrashLoopBackOff";
 
 /// What the kubelet waits for before a container can be.
 pub(super) fn waiting(reason: &str) -> Option<Reason> {
-    const WAITING: [(&str, Reason); 9] = [
+    const WAITING: [(&str, Reason); 10] = [
         ("ErrImagePull", ImagePullBackOff),
         ("ImagePullBackOff", ImagePullBackOff),
         ("InvalidImageName", ImagePullBackOff),
         ("ErrImageNeverPull", ImagePullBackOff),
         ("ImageInspectError", ImagePullBackOff),
         ("RegistryUnavailable", ImagePullBackOff),
+        ("SignatureValidationFailed", ImagePullBackOff),
         ("CreateContainerConfigError", ConfigurationError),
         ("CreateContainerError", ConfigurationError),
         ("RunContainerError", ConfigurationError),
@@ -164,9 +167,46 @@ pub(super) fn waiting(reason: &str) -> Option<Reason> {
     WAITING.iter().find(|(known, _)| *known == reason).map(|(_, class)| *class)
 }
 
+/// What follows `is forbidden: `, by its beginning. An HTTP 403 is a wrapper, not a class; what is not here is a right
+/// that is missing, or a policy.
+pub(super) const FORBIDDEN: [(&str, Reason); 12] = [
+    ("exceeded quota", ResourceExhausted),
+    ("insufficient quota to match these scopes", ResourceExhausted),
+    ("failed quota", ConfigurationError),
+    ("error looking up service account", ConfigurationError),
+    ("service account ", ConfigurationError),
+    ("no API token found for service account", ConfigurationError),
+    ("no PriorityClass with name ", ConfigurationError),
+    ("the integer value of priority ", ConfigurationError),
+    ("pod rejected: RuntimeClass ", ConfigurationError),
+    ("pod node label selector conflicts ", ConfigurationError),
+    ("status unknown for quota", Unknown),
+    ("not yet ready to handle request", Unknown),
+];
+
+/// Words of a registry, or on the way to one, where Tekton looks an image's entrypoint up.
+pub(super) const REGISTRY: [&str; 16] = [
+    "image",
+    "registry",
+    "manifest",
+    "MANIFEST_UNKNOWN",
+    "NAME_UNKNOWN",
+    "UNAUTHORIZED",
+    "DENIED",
+    "TOOMANYREQUESTS",
+    "unexpected status code",
+    "unsupported status code",
+    "no such host",
+    "dial tcp ",
+    "x509: ",
+    "TLS handshake",
+    "GET ",
+    "Get \"",
+];
+
 /// The kubelet's words of a whole Pod, as Tekton passes them on: how they begin, their class, and whether the Pod was
 /// turned away at the node's door.
-pub(super) const POD: [(&str, Reason, bool); 18] = [
+pub(super) const POD: [(&str, Reason, bool); 22] = [
     ("Pod was rejected: Node didn't have enough", ResourceExhausted, true),
     ("Pod was rejected: Allocate failed", ResourceExhausted, true),
     ("Pod was rejected: The node had condition: [DiskPressure", ResourceExhausted, true),
@@ -176,6 +216,10 @@ pub(super) const POD: [(&str, Reason, bool); 18] = [
     ("Pod was rejected: ", Unknown, true),
     ("Pod Node didn't have enough resource", ResourceExhausted, true),
     ("Pod Allocate failed", ResourceExhausted, true),
+    ("Pod The node had condition: [", ResourceExhausted, true),
+    ("Pod The node was low on resource", ResourceExhausted, true),
+    ("Pod Predicate ", Unknown, true),
+    ("Predicate ", Unknown, true),
     ("Node didn't have enough resource", ResourceExhausted, true),
     ("Allocate failed due to", ResourceExhausted, true),
     ("The node was low on resource", ResourceExhausted, false),

@@ -203,7 +203,7 @@ fn rows() -> Vec<(&'static str, Stored, Reason, bool)> {
         ("a step out of time of old", of(task("Failed", "\"step-a\" exited because the step exceeded the specified timeout limit; for logs run: x").pod()), DeadlineExceeded, true),
         ("a sidecar's failure", of(task("SidecarFailed", "\"sidecar-s\" exited with code 1: Error").step(ended("Completed", 0)).sidecar(ended("Error", 1))), TaskFailed, true),
         ("a sidecar that could not be started", of(task("SidecarFailed", "\"sidecar-s\" exited with code 128: StartError").step(waiting("PodInitializing")).sidecar(ended("StartError", 128))), ConfigurationError, false),
-        ("a native sidecar's failure", of(task("InitContainerFailed", "init container failed, \"sidecar-s\" exited with code 1: Error").pod()), Unknown, true),
+        ("a native sidecar's failure", of(task("InitContainerFailed", "init container failed, \"sidecar-s\" exited with code 1: Error").pod()), TaskFailed, true),
         ("Tekton's own init container", of(task("InitContainerFailed", "init container failed, \"prepare\" exited with code 1: Error").step(waiting("PodInitializing"))), Unknown, false),
         ("the same without steps", of(task("Failed", "init container failed, \"prepare\" exited with code 137").pod()), Unknown, false),
         ("its OOM", of(task("InitContainerOOM", "init container failed, \"place-scripts\" exited with code 137: OOMKilled").step(waiting("PodInitializing"))), OomKilled, false),
@@ -278,7 +278,7 @@ fn rows() -> Vec<(&'static str, Stored, Reason, bool)> {
         ("failed, and the only task known was cancelled", of(task("TaskRunCancelled", "TaskRun \"t\" was cancelled. y").step(killed("TaskRunCancelled"))), Unknown, true),
         // What is passed over.
         ("a failure that Tekton passed over", run("Failed", "Tasks Completed: 2 (Failed: 2 (Ignored: 1), Cancelled 0), Skipped: 0").with(task("FailureIgnored", "x").named("i").step(ended("OOMKilled", 137))).with(task("StepFailed", exit).step(ended("Error", 1))), TaskFailed, true),
-        ("a pull failure that the pipeline passes over", run("Failed", COUNTS).with(task("TaskRunImagePullFailed", pull).named("i").step(rewritten("TaskRunImagePullFailed"))).with(task("StepFailed", exit).step(ended("Error", 1))).status("pipelineSpec", json!({"tasks": [{"name": "i", "onError": "continue"}, {"name": "t"}]})), ImagePullBackOff, true),
+        ("a pull failure that the pipeline passes over", run("Failed", COUNTS).with(task("TaskRunImagePullFailed", pull).named("i").step(rewritten("TaskRunImagePullFailed"))).with(task("StepFailed", exit).step(ended("Error", 1))).status("pipelineSpec", json!({"tasks": [{"name": "i", "onError": "continue"}, {"name": "t"}]})), TaskFailed, true),
         // The run's own condition.
         ("a pipeline that does not exist", run("CouldntGetPipeline", "Error retrieving pipeline for pipelinerun w/r: pipelines.tekton.dev \"x\" not found"), ConfigurationError, false),
         ("a pipeline that may not be read", run("CouldntGetPipeline", "Error retrieving pipeline for pipelinerun w/r: pipelines.tekton.dev \"x\" is forbidden: User \"u\" cannot get resource"), Forbidden, false),
