@@ -11,4 +11,5 @@ mod lifecycle;
 mod reasons;
 mod runs;
 mod stage;
+mod status;
 mod streams;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::stage::{self, FAILED_BEFORE, GATE, Gate, World, in_seconds, wfe};
 use crate::support::{self, ACTION, ADMIN, ApiServer, Options, eventually};
 
-const RUNS: &str = "kubernaut-workflows";
+pub const RUNS: &str = "kubernaut-workflows";
 
 /// Tekton's kinds as the API server needs them: any form, with a status of their own.
 fn tekton_crds(version: &str) -> String {
@@ -29,12 +29,12 @@ fn tekton_crds(version: &str) -> String {
     ["PipelineRun", "TaskRun"].map(|kind| format!("---\n{}\n", crd(kind))).concat()
 }
 
-async fn install_tekton(server: &ApiServer, version: &str) {
+pub async fn install_tekton(server: &ApiServer, version: &str) {
     server.apply_crds(&tekton_crds(version)).await.unwrap();
     server.kubectl(ADMIN, &["create", "namespace", RUNS], None).await.expect_success();
 }
 
-async fn allow_reading_runs(server: &ApiServer) {
+pub async fn allow_reading_runs(server: &ApiServer) {
     let rule = json!({"apiGroups": ["tekton.dev"], "resources": ["pipelineruns", "taskruns"], "verbs": ["get", "list", "watch"]});
     server.cluster_role("runs-reader", vec![serde_json::from_value(rule).unwrap()]).await.unwrap();
     server.grant_in(RUNS, GATE, "runs-reader").await.unwrap();
@@ -107,7 +107,7 @@ async fn a_run_that_outlives_its_execution_holds_the_target_also_where_tekton_ca
     readyz_says(gate, 200, "[+] taskruns: 0 objects, 0 unreadable").await;
     assert!(gate.get("/metrics").1.contains(r#"lockkeeper_state_objects{kind="pipelineruns"} 0"#));
     let log = gate.process.log_text();
-    let told = "grant get, list and watch on pipelineruns (apiGroup tekton.dev) in namespace kubernaut-workflows";
+    let told = "grant list and watch on pipelineruns (apiGroup tekton.dev) in namespace kubernaut-workflows";
     assert_eq!(log.matches(told).count(), 1, "{log}");
 
     let world = World::new(server, "outlives").await;
