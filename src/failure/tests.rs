@@ -6,7 +6,7 @@ mod cases;
 use serde_json::Value;
 
 use super::*;
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use cases::Case;
 
 fn classify(case: &Case) -> Classification {
@@ -34,4 +34,381 @@ fn fault(case: &Case, found: &Classification) -> Option<String> {
     };
     (!well || !case.fixed.iter().all(same))
         .then(|| format!("{}: {:?} ran {}: {found:?}", case.name, case.reasons, case.ran))
+}
+
+// Jobs.
+
+const DONE: &str = r#"{"type": "Complete", "status": "True"}"#;
+
+fn job(reason: &str, message: &str, counts: &str) -> String {
+    let condition = serde_json::json!({
+        "type": "Failed", "status": "True", "reason": reason, "message": message,
+        "lastTransitionTime": "2026-01-05T10:10:00Z",
+    });
+    format!(r#"{{"metadata": {{"name": "j", "namespace": "n"}}, "status": {{"conditions": [{condition}]{counts}}}}}"#)
+}
+
+fn pod(status: &str) -> String {
+    format!(r#"{{"metadata": {{"name": "p", "namespace": "n"}}, "status": {status}}}"#)
+}
+
+fn of(job: &str, pods: &[String]) -> Option<Classification> {
+    let pods: Vec<_> = pods.iter().map(|pod| Pod::from_json(pod).unwrap()).collect();
+    of_job(&Job::from_json(job).unwrap(), &pods, false)
+}
+
+fn statuses(of: &str) -> String {
+    pod(&format!(r#"{{"phase": "Failed", "containerStatuses": [{of}]}}"#))
+}
+
+fn ended(reason: &str, code: i32) -> String {
+    statuses(&format!(
+        r#"{{"name": "main", "imageID": "i", "state": {{"terminated": {{"reason": "{reason}", "exitCode": {code}, "finishedAt": "2026-01-05T10:09:00Z"}}}}}}"#
+    ))
+}
+
+#[test]
+fn a_job_is_judged_by_its_pods_and_its_condition() {
+    let waits = |reason: &str| {
+        pod(&format!(
+            r#"{{"phase": "Pending", "containerStatuses": [{{"name": "main", "state": {{"waiting": {{"reason": "{reason}"}}}}}}]}}"#
+        ))
+    };
+    let whole = |reason: &str, message: &str| {
+        pod(&format!(r#"{{"phase": "Failed", "reason": "{reason}", "message": "{message}"}}"#))
+    };
+    let unplaced = |message: &str| {
+        pod(&format!(
+            r#"{{"phase": "Pending", "conditions": [{{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "{message}"}}]}}"#
+        ))
+    };
+    let before = |reason: &str, now: &str| {
+        statuses(&format!(
+            r#"{{"name": "main", "imageID": "i", "restartCount": 3, "state": {{"waiting": {{"reason": "{now}"}}}},
+                "lastState": {{"terminated": {{"reason": "{reason}", "exitCode": 137}}}}}}"#
+        ))
+    };
+    let lost = |member: &str| {
+        statuses(&format!(
+            r#"{{"name": "main", "state": {{"waiting": {{"reason": "PodInitializing"}}}}, "lastState": {member}}}"#
+        ))
+    };
+    let init = pod(r#"{"phase": "Pending", "initContainerStatuses": [{"name": "prepare", "imageID": "i",
+            "state": {"terminated": {"reason": "Error", "exitCode": 4}}}],
+            "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "PodInitializing"}}}]}"#);
+    let running = statuses(r#"{"name": "main", "imageID": "i", "state": {"running": {}}}"#);
+    let none: &[String] = &[];
+    let counted = r#", "failed": 1"#;
+    let backoff = |pods: &[String]| {
+        of(&job("BackoffLimitExceeded", "Job has reached the specified backoff limit", counted), pods)
+    };
+    let late = |counts: &str, pods: &[String]| {
+        of(&job("DeadlineExceeded", "Job was active longer than specified deadline", counts), pods)
+    };
+    let rows = [
+        ("exit 1", backoff(&[ended("Error", 1)]), Reason::TaskFailed, true),
+        ("memory", backoff(&[ended("OOMKilled", 137)]), Reason::OomKilled, true),
+        ("lost", backoff(&[ended("ContainerStatusUnknown", 137)]), Reason::Unknown, true),
+        ("not started", backoff(&[ended("StartError", 128)]), Reason::ConfigurationError, false),
+        ("image", backoff(&[waits("ImagePullBackOff")]), Reason::ImagePullBackOff, false),
+        ("no secret", backoff(&[waits("CreateContainerConfigError")]), Reason::ConfigurationError, false),
+        (
+            "memory, and it waits to be started again",
+            backoff(&[before("OOMKilled", "CrashLoopBackOff")]),
+            Reason::OomKilled,
+            true,
+        ),
+        (
+            "not started, and it waits to be started again",
+            backoff(&[before("StartError", "CrashLoopBackOff")]),
+            Reason::ConfigurationError,
+            true,
+        ),
+        ("crashed, and not told how", backoff(&[waits("CrashLoopBackOff")]), Reason::TaskFailed, true),
+        ("it was something before", backoff(&[lost("7")]), Reason::TaskFailed, true),
+        ("it was nothing before", backoff(&[lost("{}")]), Reason::TaskFailed, false),
+        ("init container", backoff(std::slice::from_ref(&init)), Reason::TaskFailed, true),
+        (
+            "evicted",
+            backoff(&[whole("Evicted", "The node was low on resource: memory. ")]),
+            Reason::ResourceExhausted,
+            true,
+        ),
+        (
+            "turned away",
+            backoff(&[whole("OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu")]),
+            Reason::ResourceExhausted,
+            false,
+        ),
+        (
+            "the Pod's own deadline",
+            backoff(&[whole("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")]),
+            Reason::DeadlineExceeded,
+            true,
+        ),
+        (
+            "preempted",
+            backoff(&[whole("", "Preempted in order to admit critical pod")]),
+            Reason::ResourceExhausted,
+            true,
+        ),
+        (
+            "a node that went down",
+            backoff(&[whole("Terminated", "Pod was terminated in response to imminent node shutdown.")]),
+            Reason::TaskFailed,
+            true,
+        ),
+        ("no Pod is known", backoff(none), Reason::TaskFailed, true),
+        ("no Pod is known or counted", of(&job("BackoffLimitExceeded", "", ""), none), Reason::TaskFailed, true),
+        (
+            "a Pod that is not known",
+            of(&job("BackoffLimitExceeded", "", r#", "failed": 2"#), &[ended("StartError", 128)]),
+            Reason::ConfigurationError,
+            true,
+        ),
+        ("a count that cannot be read", late(r#", "failed": "many""#, none), Reason::DeadlineExceeded, true),
+        (
+            "failure policy",
+            of(
+                &job(
+                    "PodFailurePolicy",
+                    "Container main for pod n/p failed with exit code 42 matching FailJob rule at index 0",
+                    counted,
+                ),
+                &[ended("Error", 42)],
+            ),
+            Reason::TaskFailed,
+            true,
+        ),
+        ("late, at work", late(counted, std::slice::from_ref(&running)), Reason::DeadlineExceeded, true),
+        ("late, exit 1", late(counted, &[ended("Error", 1)]), Reason::DeadlineExceeded, true),
+        ("late, no image", late(counted, &[waits("ErrImagePull")]), Reason::ImagePullBackOff, false),
+        (
+            "late, no room",
+            late(counted, &[unplaced("0/3 nodes are available: 3 Insufficient cpu.")]),
+            Reason::ResourceExhausted,
+            false,
+        ),
+        (
+            "late, no such node",
+            late(counted, &[unplaced("0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.")]),
+            Reason::ConfigurationError,
+            false,
+        ),
+        ("late, and no Pod was made", late("", none), Reason::DeadlineExceeded, false),
+        ("late, and a Pod had begun", late(counted, &[pod(r#"{"phase": "Running"}"#)]), Reason::DeadlineExceeded, true),
+        ("late, and a Pod had not", late(counted, &[pod(r#"{"phase": "Pending"}"#)]), Reason::DeadlineExceeded, false),
+        ("late, and a Pod's phase is odd", late(counted, &[pod(r#"{"phase": 3}"#)]), Reason::DeadlineExceeded, true),
+        ("late, and a Pod cannot be read", late(counted, &[pod("4")]), Reason::DeadlineExceeded, true),
+        ("late, and nothing stands in a Pod", late(counted, &[pod("null")]), Reason::DeadlineExceeded, false),
+        ("another reason", of(&job("Unheard", "boom", counted), &[pod("null")]), Reason::Unknown, false),
+        (
+            "another reason, an error in it",
+            of(&job("Unheard", r#"pods "p" is forbidden: exceeded quota: q"#, counted), &[pod("null")]),
+            Reason::ResourceExhausted,
+            false,
+        ),
+    ];
+    for (what, found, reason, ran) in rows {
+        let found = found.unwrap();
+        assert_eq!((found.reason, found.ran), (reason, ran), "{what}: {found:?}");
+    }
+}
+
+#[test]
+fn a_job_names_the_container_its_code_and_its_end() {
+    let found = of(&job("BackoffLimitExceeded", "limit", r#", "failed": 1"#), &[ended("Error", 4)]).unwrap();
+    assert_eq!((found.step.as_deref(), found.exit_code), (Some("main"), Some(4)));
+    assert_eq!(found.failed_at, Some("2026-01-05T10:09:00Z".parse().unwrap()));
+    assert_eq!(&*found.message, "limit");
+}
+
+#[test]
+fn the_newest_attempt_of_a_job_tells() {
+    let made = |name: &str, at: &str, status: &str| {
+        format!(
+            r#"{{"metadata": {{"name": "{name}", "creationTimestamp": "2026-01-05T10:{at}:00Z"}}, "status": {status}}}"#
+        )
+    };
+    let of_code = |code: i32| {
+        format!(
+            r#"{{"phase": "Failed", "containerStatuses": [{{"name": "m", "imageID": "i", "state": {{"terminated": {{"reason": "Error", "exitCode": {code}}}}}}}]}}"#
+        )
+    };
+    let pods = [made("a", "00", &of_code(1)), made("b", "05", &of_code(2))];
+    let found = of(&job("BackoffLimitExceeded", "", r#", "failed": 2"#), &pods).unwrap();
+    assert_eq!(found.exit_code, Some(2));
+}
+
+#[test]
+fn a_job_that_is_done_or_goes_on_has_not_failed() {
+    assert_eq!(of(&format!(r#"{{"metadata": {{"name": "j"}}, "status": {{"conditions": [{DONE}]}}}}"#), &[]), None);
+    assert_eq!(of(r#"{"metadata": {"name": "j"}, "status": {"active": 1}}"#, &[]), None);
+    assert_eq!(of(r#"{"metadata": {"name": "j"}, "status": 7}"#, &[]), None);
+}
+
+#[test]
+fn what_a_watcher_saw_at_work_stays_seen() {
+    let job = Job::from_json(&job("DeadlineExceeded", "", "")).unwrap();
+    assert!(!of_job(&job, [], false).unwrap().ran);
+    let found = of_job(&job, [], true).unwrap();
+    assert!(found.ran && found.evidence[1].weight == Weight::Kubelet);
+    let run = PipelineRun::from_json(
+        r#"{"metadata": {"name": "r"}, "status": {"conditions": [{"type": "Succeeded", "status": "False", "reason": "Cancelled", "message": "PipelineRun \"r\" was cancelled"}]}}"#,
+    )
+    .unwrap();
+    assert!(!of_run(&run, [], false).unwrap().ran);
+    assert!(of_run(&run, [], true).unwrap().ran);
+}
+
+// A creation that was refused.
+
+#[test]
+fn a_refused_creation_is_judged_by_the_servers_words_then_by_its_code() {
+    use Reason::*;
+    let rows = [
+        (
+            403,
+            "Forbidden",
+            r#"pipelineruns.tekton.dev "r" is forbidden: exceeded quota: q, requested: count/pipelineruns.tekton.dev=1"#,
+            ResourceExhausted,
+        ),
+        (
+            403,
+            "Forbidden",
+            r#"pipelineruns.tekton.dev is forbidden: User "u" cannot create resource "pipelineruns" in API group "tekton.dev" in the namespace "quota""#,
+            Forbidden,
+        ),
+        (
+            403,
+            "Forbidden",
+            r#"pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
+            Forbidden,
+        ),
+        (
+            403,
+            "Forbidden",
+            r#"pods "p" is forbidden: maximum cpu usage per Container is 1, but limit is 2"#,
+            ConfigurationError,
+        ),
+        (403, "Forbidden", "", Forbidden),
+        (401, "Unauthorized", "Unauthorized", Forbidden),
+        (0, "Forbidden", "no", Forbidden),
+        (
+            400,
+            "BadRequest",
+            r#"admission webhook "validation.webhook.pipeline.tekton.dev" denied the request: validation failed: expected exactly one, got neither: spec.pipelineRef"#,
+            ConfigurationError,
+        ),
+        (400, "BadRequest", r#"admission webhook "policy.example.com" denied the request: no"#, Forbidden),
+        (
+            422,
+            "Invalid",
+            r#"PipelineRun.tekton.dev "r" is invalid: spec.timeout: Invalid value: "is forbidden: exceeded quota: x": bad"#,
+            ConfigurationError,
+        ),
+        (422, "Invalid", "", ConfigurationError),
+        (404, "NotFound", r#"namespaces "n" not found"#, ConfigurationError),
+        (404, "NotFound", "the server could not find the requested resource", ConfigurationError),
+        (0, "NotFound", "", ConfigurationError),
+        (413, "RequestEntityTooLarge", "limit is 3145728", ConfigurationError),
+        (409, "AlreadyExists", r#"pipelineruns.tekton.dev "r" already exists"#, Unknown),
+        (429, "TooManyRequests", "too many requests", Unknown),
+        (0, "TooManyRequests", "", Unknown),
+        (
+            500,
+            "InternalError",
+            r#"Internal error occurred: failed calling webhook "v": failed to call webhook: Post "https://x": dial tcp 1.1.1.1:443: connect: connection refused"#,
+            Unknown,
+        ),
+        (500, "InternalError", "etcdserver: request timed out", Unknown),
+        (503, "ServiceUnavailable", "the server is currently unable to handle the request", Unknown),
+        (504, "Timeout", "Timeout: request did not complete within requested timeout", Unknown),
+        (507, "InsufficientStorage", "no room", ResourceExhausted),
+    ];
+    for (code, reason, message, expected) in rows {
+        let found = of_refusal(code, reason, message);
+        assert_eq!((found.reason, found.ran), (expected, false), "{code} {reason} {message}");
+        assert!(found.evidence[0].says.starts_with(&format!("refused the run: {code} {reason}: ")));
+    }
+}
+
+// What is known of a run.
+
+#[test]
+fn a_run_goes_on_went_well_or_failed() {
+    let run = |status: &str| {
+        let json = format!(r#"{{"metadata": {{"name": "r"}}, "status": {status}}}"#);
+        PipelineRun::from_json(&json).unwrap()
+    };
+    let said = |status: &str| {
+        run(&format!(r#"{{"conditions": [{{"type": "Succeeded", "status": "{status}", "reason": "Cancelled"}}]}}"#))
+    };
+    let at_work =
+        TaskRun::from_json(r#"{"metadata": {"name": "t"}, "status": {"steps": [{"name": "a", "running": {}}]}}"#)
+            .unwrap();
+    assert_eq!(Account::default(), Account::Unknown);
+    assert_eq!(Account::of(&said("True"), [], false), Account::Succeeded);
+    assert!(matches!(Account::of(&said("False"), [], false), Account::Failed(_)));
+    assert_eq!(Account::of(&said("Unknown"), [], false), Account::GoesOn { ran: None });
+    assert!(matches!(Account::of(&said("Unknown"), [&at_work], false), Account::GoesOn { ran: Some(_) }));
+    assert_eq!(Account::of(&run("null"), [], false), Account::GoesOn { ran: None });
+    assert!(matches!(Account::of(&run("[]"), [], false), Account::GoesOn { ran: Some(_) }));
+}
+
+// Words.
+
+#[test]
+fn every_reason_has_its_words_and_a_recommendation() {
+    for reason in Reason::ALL {
+        assert_eq!(Reason::from_text(&reason.to_string()), Some(reason));
+        let found = Classification { reason, ..of_condition("", "", false) };
+        let summary = found.summary(Subject::default());
+        assert!(summary.contains(&format!("({reason}).\n")), "{summary}");
+        assert!(summary.lines().last().unwrap().starts_with("Recommendation: "), "{summary}");
+        assert_eq!(reason.executors_own(), matches!(reason, Reason::UnsupportedEngine | Reason::Deduplicated));
+    }
+    assert_eq!(Reason::from_text("RaceConditionError"), None);
+}
+
+#[test]
+fn a_summary_says_what_failed_where_why_and_what_to_do() {
+    let case =
+        cases::own().into_iter().find(|case| case.name.starts_with("2 StepFailed: a step's own timeout")).unwrap();
+    let found = classify(&case);
+    let summary = found.summary(Subject { workflow: Some("restart"), target: Some("payments/Deployment/api") });
+    let lines = [
+        "Workflow restart on payments/Deployment/api failed in task t, step a: it did not finish in time (DeadlineExceeded) (exit code 1).",
+        "Message: \"step-a\" exited because the step exceeded the specified timeout limit",
+        "Evidence: TaskRun n/t step a: ended by its timeout (TimeoutExceeded)",
+        "Evidence: TaskRun n/t step a: started (terminated Error, exit 1)",
+        "Something ran, or may have: look at the target before anything runs on it again.",
+        "Recommendation: look at what it waited for; then raise the timeout or take a faster variant.",
+    ];
+    assert_eq!(summary.lines().collect::<Vec<_>>(), lines);
+    assert_eq!(found.because(), "TaskRun n/t step a");
+    assert_eq!(Classification { evidence: Vec::new(), ..found }.because(), "no evidence");
+}
+
+#[test]
+fn the_weights_of_evidence_stand_in_the_order_of_belief() {
+    use Weight::*;
+    let all = [Kubelet, TaskRun, Run, Message, Embedded, Doubt];
+    assert!(all.is_sorted());
+    assert_eq!(all.map(Weight::as_str), ["kubelet", "taskRun", "run", "message", "embedded", "doubt"]);
+}
+
+// The table.
+
+#[test]
+fn no_reason_stands_twice_in_its_table_and_each_release_is_one() {
+    for rows in [table::PIPELINE_RUN.as_slice(), table::TASK_RUN.as_slice()] {
+        let mut reasons: Vec<_> = rows.iter().map(|row| row.reason).collect();
+        reasons.sort_unstable();
+        assert!(reasons.windows(2).all(|two| two[0] != two[1]));
+        for row in rows {
+            let (major, minor) = row.since.split_once('.').unwrap();
+            assert!(major.parse::<u8>().is_ok_and(|major| major < 2) && minor.parse::<u8>().is_ok(), "{row:?}");
+        }
+    }
 }
