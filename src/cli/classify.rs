@@ -136,16 +136,18 @@ impl Found {
         match run {
             Run::Pipeline(run) => {
                 let found = failure::of_run(run, self.tasks_of(run), false);
-                Row { kind: "pipelineRun", object: run.key.to_string(), target: run.origin.target.clone(), found }
+                let target = run.origin.target.clone();
+                Row { kind: "pipelineRun", object: run.key.to_string(), target, ended: run.ended(), found }
             }
             Run::Job(job) => {
                 let pods = self.pods_of.get(&job.key).map(Vec::as_slice).unwrap_or_default();
                 let found = failure::of_job(job, pods, false);
-                Row { kind: "job", object: job.key.to_string(), target: job.origin.target.clone(), found }
+                let target = job.origin.target.clone();
+                Row { kind: "job", object: job.key.to_string(), target, ended: job.complete, found }
             }
             Run::Refusal(refusal) => {
                 let found = Some(failure::of_refusal(refusal.code, &refusal.reason, &refusal.message));
-                Row { kind: "refusal", object: refusal.reason.clone(), target: None, found }
+                Row { kind: "refusal", object: refusal.reason.clone(), target: None, ended: true, found }
             }
         }
     }
@@ -174,6 +176,8 @@ struct Row {
     kind: &'static str,
     object: String,
     target: Option<Box<str>>,
+    /// Of one that did not fail: it is over.
+    ended: bool,
     /// None: it did not fail.
     found: Option<Classification>,
 }
@@ -232,11 +236,24 @@ impl Row {
             _ => "Refused creation",
         };
         let object = one_line(&self.object, 400);
-        let Some(found) = &self.found else { return format!("{kind} {object}  {}\n", paint.good("did not fail")) };
-        let ran = if found.ran { paint.bad("something ran, or may have") } else { paint.good("nothing ran") };
-        let summary = self.summary(found);
-        let told: String = summary.lines().map(|line| format!("  {line}\n")).collect();
-        format!("{kind} {object}  {}  {ran}\n{told}", paint.bad(found.reason.as_str()))
+        let Some(found) = &self.found else {
+            let how = if self.ended { paint.good("succeeded") } else { paint.odd("has not ended") };
+            return format!("{kind} {object}  {how}\n");
+        };
+        let target = self.target.as_ref().map(|target| format!("  on {}", one_line(target, 400))).unwrap_or_default();
+        let mut text = format!("{kind} {object}  {}{target}\n", paint.bad(found.reason.as_str()));
+        let mut before = "";
+        for (label, line) in found.told() {
+            let shown = if label == before { "" } else { label };
+            let line = match label {
+                "ran" if found.ran => paint.bad(&line),
+                "ran" => paint.good(&line),
+                _ => line,
+            };
+            text += &format!("  {}  {line}\n", paint.faint(&format!("{shown:<6}")));
+            before = label;
+        }
+        text
     }
 }
 

@@ -14,8 +14,6 @@ mod evidence;
 mod job;
 mod reason;
 mod refusal;
-#[cfg(test)]
-mod rows;
 mod run;
 mod started;
 mod table;

@@ -1,7 +1,7 @@
 //! Did anything run? Nobody is told "no" where that cannot be excluded.
 
 use super::evidence::{Evidence, Source, Weight};
-use super::table::{self, Start};
+use super::table::{self, Class, Start};
 use super::text;
 use crate::api::facts::Timestamp;
 use crate::api::tekton::{Attempt, Container, State, TaskRun, Terminated};
@@ -76,8 +76,12 @@ fn rewritten(end: &Terminated, created: Option<Timestamp>) -> bool {
 /// The container that the controller's words tell of at work; nobody is believed against the record of that container.
 fn told(attempt: &Attempt, created: Option<Timestamp>) -> Option<String> {
     let (head, previous) = text::previous(&attempt.condition.message);
-    let trusted =
-        &*attempt.condition.reason != "TaskRunCancelled" || text::cancelled_by_timeout(&attempt.condition.message);
+    // Tekton keeps a status below a timeout and nowhere else; what others put there is theirs.
+    let trusted = match table::task_run(&attempt.condition.reason).map(|row| row.class) {
+        Some(Class::Timeout) => true,
+        Some(Class::Cancelled) => text::cancelled_by_timeout(&attempt.condition.message),
+        _ => false,
+    };
     let texts = [Some(head), previous.filter(|_| trusted).map(|(_, told)| told)];
     let refuted = |name: &str| {
         let bare = name.trim_start_matches("build-").trim_start_matches("step-");

@@ -145,17 +145,15 @@ pub(super) fn api_error(message: &str) -> Option<Reason> {
     let has = |phrase: &str| bare.contains(phrase);
     let begins = |phrase: &str| bare.trim_start().starts_with(phrase);
     // What a policy's author says of its denial is no error of the API server.
-    let (said_by_it, denied) = match bare.split_once("denied the request") {
-        Some((before, _)) => (before, true),
-        None => (&*bare, false),
-    };
+    let denial = ["denied the request", "denied request: "].iter().find_map(|words| bare.split_once(words));
+    let said_by_it = denial.map_or(&*bare, |(before, _)| before);
     if said_by_it.contains("failed calling webhook") {
         return Some(Unknown);
     }
     if let Some((_, detail)) = said_by_it.split_once("is forbidden: ") {
         return Some(forbidden(detail));
     }
-    if denied {
+    if denial.is_some() {
         return Some(if tektons_own(message) { ConfigurationError } else { Forbidden });
     }
     if has("violates PodSecurity") || has("security context constraint") {

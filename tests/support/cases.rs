@@ -41,7 +41,7 @@ pub fn at(seconds: i64) -> String {
 }
 
 impl Case {
-    fn of(row: &Value) -> Self {
+    pub fn of(row: &Value) -> Self {
         let inside = row["inside"] == true;
         let tasks: Vec<_> = list(&row["tasks"]).iter().map(task).collect();
         let mut fixed = row.as_object().unwrap().clone();

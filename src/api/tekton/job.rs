@@ -96,7 +96,7 @@ impl Pod {
                 && status.phase.is_none_or(|phase| matches!(phase.get(), "null" | "\"\"" | "\"Pending\"")),
             reason: text(status.reason),
             message: text(status.message),
-            scheduled: condition(status.conditions, "PodScheduled"),
+            scheduled: condition(status.conditions, "PodScheduled").said(),
             containers: own,
             init_containers: containers(status.init_container_statuses),
         })

@@ -102,10 +102,6 @@ impl<T: DeserializeOwned> Objects<T> {
         Self(elements.into_iter().map(|element| object(element.get())).collect())
     }
 
-    pub fn hold_unreadable(&self) -> bool {
-        self.0.iter().any(Option::is_none)
-    }
-
     pub fn readable(self) -> impl Iterator<Item = T> {
         self.0.into_iter().flatten()
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::loose::{Loose, Member, Objects, Stored, said, time};
 use super::task::{StoredStatus, TaskRun};
-use super::{Condition, Origin, StoredCondition, condition};
+use super::{Condition, Found, Origin, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
 /// One PipelineRun, as far as its end and its children are told.
@@ -53,9 +53,9 @@ impl PipelineRun {
         let mut children: Vec<Child> = status.child_references.0.into_iter().map(Child::read).collect();
         let (inside, tasks_readable) = members(status.task_runs);
         let (customs, customs_readable) = members(status.runs);
-        let odd = status.conditions.hold_unreadable();
         let condition = condition(status.conditions, "Succeeded");
-        if !(readable && tasks_readable && customs_readable) || condition.is_none() && odd {
+        let told = !matches!(condition, Found::Unreadable);
+        if !(readable && told && tasks_readable && customs_readable) {
             children.push(Child::unknown());
         }
         let embedded = embedded(&key.namespace, inside);
@@ -72,7 +72,7 @@ impl PipelineRun {
             uid: meta.uid(),
             origin: Origin::of(&meta),
             created: meta.created(),
-            condition: condition.filter(|condition| !condition.says_nothing()),
+            condition: condition.said().filter(|condition| !condition.says_nothing()),
             started: time(&status.start_time),
             completed: time(&status.completion_time),
             children,

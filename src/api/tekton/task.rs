@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::container::{Container, StoredContainer, containers};
 use super::loose::{Loose, Member, Objects, Present, Stored, time};
-use super::{Condition, StoredCondition, condition};
+use super::{Condition, Found, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
 /// One TaskRun: the attempt that stands in its status, and those before it.
@@ -102,15 +102,14 @@ impl StoredStatus {
     }
 
     fn attempt(self) -> Attempt {
-        let odd = self.conditions.hold_unreadable();
         let condition = condition(self.conditions, "Succeeded");
         let mut steps = containers(self.steps);
-        if condition.is_none() && odd {
+        if matches!(condition, Found::Unreadable) {
             // Whatever its outcome was, a step may have been at work for it.
             steps.push(Container::unreadable());
         }
         Attempt {
-            condition: condition.unwrap_or_default(),
+            condition: condition.said().unwrap_or_default(),
             has_pod: self.pod_name.0,
             started: time(&self.start_time),
             completed: time(&self.completion_time),
