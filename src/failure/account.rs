@@ -65,8 +65,9 @@ impl Account {
         match self {
             Self::Failed(found) => Some(found.clone()),
             Self::GoesOn { .. } => {
-                let told = message.strip_suffix(GOES_ON).unwrap_or(message);
-                ran(format!("{told}{GOES_ON}"), "it goes on")
+                let told = message.strip_suffix(GOES_ON).unwrap_or(message).trim_end_matches("; ");
+                let said = [told, GOES_ON].into_iter().filter(|words| !words.is_empty());
+                ran(said.collect::<Vec<_>>().join("; "), "it goes on")
             }
             Self::Succeeded => ran(message.to_owned(), "it ended well"),
             Self::Gone { ran: true } => ran(message.to_owned(), "it was seen at work before it was deleted"),
@@ -76,4 +77,4 @@ impl Account {
 }
 
 /// What the message says of a run that outlives its execution.
-const GOES_ON: &str = "; its run goes on";
+const GOES_ON: &str = "its run goes on";

@@ -278,6 +278,8 @@ fn a_run_that_goes_on_ran() {
     assert_eq!(stored["failureDetails"]["message"], "PipelineRun was deleted externally; its run goes on");
     // RO ends an execution without a word.
     let cascade = without(failed("Unknown", false), "failureDetails");
+    let stored = write(running(), cascade.clone()).knowing(Account::GoesOn { ran: None }).stored();
+    assert_eq!(stored["failureDetails"]["message"], "its run goes on");
     assert_eq!(
         reason_and_flag(&write(running(), cascade.clone()).knowing(Account::GoesOn { ran: None }).stored()),
         ("Unknown", true)

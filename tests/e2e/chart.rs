@@ -4,11 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::stage::{self, World, in_seconds, wfe};
+use crate::stage::{self, CHART, World, in_seconds, wfe};
 use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Process, eventually};
 
 const RELEASE_NAMESPACE: &str = "gate";
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lockkeeper");
 
 #[tokio::test]
 async fn installed_upgraded_obeyed_and_gone() {

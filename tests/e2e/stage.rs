@@ -13,6 +13,7 @@ use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Output, Pr
 
 /// The user that lockkeeper is here: it may read what it watches, and nothing else.
 pub const GATE: &str = "lockkeeper";
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/lockkeeper");
 /// The name of the webhook, as refusals and audit keys give it.
 pub const WEBHOOK: &str = "gate.lockkeeper.kubernaut.ai";
 
@@ -71,6 +72,11 @@ pub async fn start_gate(server: &ApiServer, config: &str) -> Gate {
 }
 
 pub async fn start_gate_with(server: &ApiServer, config: &str, kubeconfig: &Path) -> Gate {
+    start_gate_at(server, config, kubeconfig, "127.0.0.1:0").await
+}
+
+/// Starts lockkeeper at an address that it has again after a restart.
+pub async fn start_gate_at(server: &ApiServer, config: &str, kubeconfig: &Path, listen: &str) -> Gate {
     static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let folder = server.folder().join(format!("gate-{number}"));
@@ -84,7 +90,7 @@ pub async fn start_gate_with(server: &ApiServer, config: &str, kubeconfig: &Path
         .args([
             "serve",
             "--listen",
-            "127.0.0.1:0",
+            listen,
             "--admin-listen",
             "127.0.0.1:0",
             "--log-format",
@@ -116,7 +122,7 @@ fn addresses(process: &Process) -> Result<(String, String), String> {
     Ok((format!("https://{}", line["https"].as_str().unwrap()), format!("http://{}", line["admin"].as_str().unwrap())))
 }
 
-/// What the API server is told: one resource, failurePolicy Fail.
+/// What the API server is told: what the chart tells it.
 pub async fn register(server: &ApiServer, gate: &Gate, candidate: Candidate) {
     write_registration(server, gate, 5).await;
     // In force once a create that nothing allows is refused by us.
@@ -128,22 +134,19 @@ pub async fn register(server: &ApiServer, gate: &Gate, candidate: Candidate) {
     .await;
 }
 
-/// Writes the registration, without waiting until it is in force.
+/// Writes the registration as the chart renders it, without waiting until it is in force.
 pub async fn write_registration(server: &ApiServer, gate: &Gate, timeout_seconds: u32) {
-    let bundle = serde_json::to_value(k8s_openapi::ByteString(std::fs::read(&gate.ca).unwrap())).unwrap();
-    let registration = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": "lockkeeper"},
-        "webhooks": [{
-            "name": WEBHOOK,
-            "clientConfig": {"url": format!("{}/validate/workflowexecutions", gate.https), "caBundle": bundle},
-            "rules": [{"apiGroups": ["kubernaut.ai"], "apiVersions": ["v1alpha1"], "resources": ["workflowexecutions"],
-                       "operations": ["CREATE", "UPDATE", "DELETE"], "scope": "Namespaced"}],
-            "failurePolicy": "Fail", "matchPolicy": "Equivalent", "sideEffects": "None",
-            "admissionReviewVersions": ["v1"], "timeoutSeconds": timeout_seconds,
-        }],
-    });
-    server.kubectl(ADMIN, &["apply", "-f", "-"], Some(&registration.to_string())).await.expect_success();
+    let set = [
+        format!("webhook.url={}", gate.https),
+        format!("webhook.timeoutSeconds={timeout_seconds}"),
+        "tls.existingSecret=not-read".to_owned(),
+    ];
+    let ca = format!("tls.caBundle={}", gate.ca.display());
+    let mut template =
+        vec!["template", "lockkeeper", CHART, "--show-only", "templates/webhook.yaml", "--set-file", &ca];
+    template.extend(set.iter().flat_map(|set| ["--set", set]));
+    let registration = server.helm(ADMIN, &template, None).await.expect_success().stdout;
+    server.kubectl(ADMIN, &["apply", "-f", "-"], Some(&registration)).await.expect_success();
 }
 
 impl Gate {
