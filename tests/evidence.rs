@@ -234,7 +234,8 @@ fn no_single_piece_of_evidence_that_is_gone_unsays_a_start() {
 }
 
 /// What the same failure looks like in another release of Tekton.
-const RELEASES: [fn(&str, &str) -> (String, String); 4] = [
+type Retold = fn(&str, &str) -> (String, String);
+const RELEASES: [Retold; 4] = [
     // Before 1.12 there is one reason for what happens in a Pod.
     |reason, message| {
         let one = ["StepFailed", "StepOOM", "SidecarFailed", "SidecarOOM", "InitContainerFailed", "InitContainerOOM"];
