@@ -8,7 +8,7 @@ use super::{Classification, FailedTask, condition, started, text};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::facts::Timestamp;
-use crate::api::tekton::{Condition, PipelineRun, TaskRun};
+use crate::api::tekton::{Attempt, Condition, PipelineRun, TaskRun};
 
 /// Classifies a run that failed. `seen` is what a watcher remembers of steps at work that the record may have lost.
 /// None: it went well, or it goes on.
@@ -139,19 +139,22 @@ impl<'a> Scene<'a> {
         if let Some(reason) = skipped {
             return (DeadlineExceeded, self.source.says(Weight::Run, format!("skipped tasks: {reason}")));
         }
-        if let Some((name, told)) = text::task_in_run(message) {
-            let condition = Condition { reason: "Failed".into(), message: told.into(), ..self.condition.clone() };
-            let attempt = crate::api::tekton::Attempt { condition, ..Default::default() };
-            let source = Source { container: Some(("TaskRun", name.into())), ..self.source.clone() };
-            let timeout = told.contains("\" failed to finish within ").then_some(DeadlineExceeded);
-            if let Some(finding) = attempt::look(&attempt, None, false, &source) {
-                return (timeout.unwrap_or(finding.reason), finding.evidence);
-            }
+        if let Some(found) = text::task_in_run(message).and_then(|(name, told)| self.by_task_in_message(name, told)) {
+            return found;
         }
         let customs = self.run.children.iter().any(|child| !child.is_task_run);
         let unread = self.unread().any(|child| child.is_task_run);
         let (class, evidence) = condition::class("Failed", message, &self.source);
         (if customs && !unread { Unknown } else { class }, evidence)
+    }
+
+    fn by_task_in_message(&self, name: &str, told: &str) -> Option<(Reason, Evidence)> {
+        let condition = Condition { reason: "Failed".into(), message: told.into(), ..self.condition.clone() };
+        let attempt = Attempt { condition, ..Default::default() };
+        let source = Source { container: Some(("TaskRun", name.into())), ..self.source.clone() };
+        let timeout = told.contains("\" failed to finish within ").then_some(DeadlineExceeded);
+        let finding = attempt::look(&attempt, None, false, &source)?;
+        Some((timeout.unwrap_or(finding.reason), finding.evidence))
     }
 
     fn ran(&self, reason: Reason, seen: bool) -> (bool, Option<Evidence>) {

@@ -112,15 +112,21 @@ fn turned_away(message: &str) -> bool {
 
 /// A container's state in a few words.
 pub(super) fn state(container: &Container) -> String {
-    match &container.state {
+    let now = match &container.state {
         State::None => "no state".to_owned(),
         State::Running => "running".to_owned(),
         State::Waiting { reason, .. } => format!("waiting {reason}"),
-        State::Terminated(end) => {
-            let reason = if end.reason.is_empty() { "" } else { " " };
-            let code = end.exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
-            format!("terminated{reason}{}{code}", end.reason)
-        }
+        State::Terminated(end) => ended(end),
         State::Unreadable => "in a form that cannot be read".to_owned(),
+    };
+    match &container.before {
+        Some(end) => format!("{now}, before that {}", ended(end)),
+        None => now,
     }
+}
+
+fn ended(end: &Terminated) -> String {
+    let reason = if end.reason.is_empty() { "" } else { " " };
+    let code = end.exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
+    format!("terminated{reason}{}{code}", end.reason)
 }

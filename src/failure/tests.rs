@@ -125,6 +125,14 @@ fn a_job_is_judged_by_its_pods_and_its_condition() {
             true,
         ),
         ("crashed, and not told how", backoff(&[waits("CrashLoopBackOff")]), Reason::TaskFailed, true),
+        (
+            "it ended before, and what it is now is not told",
+            backoff(&[statuses(
+                r#"{"name": "main", "imageID": "i", "lastState": {"terminated": {"reason": "Error", "exitCode": 2}}}"#,
+            )]),
+            Reason::TaskFailed,
+            true,
+        ),
         ("it was something before", backoff(&[lost("7")]), Reason::TaskFailed, true),
         ("it was nothing before", backoff(&[lost("{}")]), Reason::TaskFailed, false),
         ("init container", backoff(std::slice::from_ref(&init)), Reason::TaskFailed, true),
@@ -291,6 +299,7 @@ fn a_refused_creation_is_judged_by_the_servers_words_then_by_its_code() {
             r#"pods "p" is forbidden: maximum cpu usage per Container is 1, but limit is 2"#,
             ConfigurationError,
         ),
+        (403, "Forbidden", "exceeded quota: q", ResourceExhausted),
         (403, "Forbidden", "", Forbidden),
         (401, "Unauthorized", "Unauthorized", Forbidden),
         (0, "Forbidden", "no", Forbidden),
@@ -396,6 +405,46 @@ fn the_weights_of_evidence_stand_in_the_order_of_belief() {
     let all = [Kubelet, TaskRun, Run, Message, Embedded, Doubt];
     assert!(all.is_sorted());
     assert_eq!(all.map(Weight::as_str), ["kubelet", "taskRun", "run", "message", "embedded", "doubt"]);
+}
+
+#[test]
+fn lines_for_a_terminal_say_nothing_twice() {
+    let told = |start: &str| {
+        let case = cases::own().into_iter().find(|case| case.name.starts_with(start)).unwrap();
+        classify(&case).told()
+    };
+    let lines = |told: &[(&'static str, String)]| told.iter().map(|(label, _)| *label).collect::<Vec<_>>();
+    let step = told("2 StepFailed: a step's own timeout");
+    assert_eq!(lines(&step), ["failed", "ran", "where", "why", "why", "said", "do"]);
+    assert_eq!(step[1].1, "YES: look at the target before anything runs on it again");
+    assert_eq!(step[2].1, "task t, step a, exit code 1");
+    assert_eq!(step[3].1, "TaskRun n/t step a: ended by its timeout (TimeoutExceeded) [taskRun]");
+    let quoted = told("2 PodAdmissionFailed: PodSecurity");
+    assert_eq!(lines(&quoted), ["failed", "ran", "where", "why", "do"]);
+    assert_eq!(quoted[1].1, "no: the target is as it was");
+    let gone = told("0: a task that is referred to and is gone");
+    assert_eq!(lines(&gone), ["failed", "ran", "why", "why", "said", "do"]);
+    assert_eq!(gone[1].1, "MAYBE: look at the target before anything runs on it again");
+}
+
+#[test]
+fn a_message_of_another_shape_is_no_exit() {
+    for message in [
+        "",
+        "step-a exited with code 1",
+        "\"step-a\" exited",
+        "\"step-a\" exited with code one",
+        "\"a\" said \"step-b\" exited with code 1",
+        "\"step-a\" exited with code 99999999999",
+    ] {
+        assert_eq!(text::exit(message), None, "{message}");
+    }
+    assert_eq!(text::exit("\"step-a\" exited with code -1").unwrap().code, -1);
+    assert_eq!(text::counts("Tasks Completed: x (Failed: 1, Cancelled 0)"), None);
+    assert_eq!(
+        text::counts("Tasks Completed: 1 (Failed: 1, Cancelled 0"),
+        text::counts("Tasks Completed: 1 (Failed: 1, Cancelled 0)")
+    );
 }
 
 // The table.

@@ -156,9 +156,6 @@ pub(super) fn api_error(message: &str) -> Option<Reason> {
     if denial.is_some() {
         return Some(if tektons_own(message) { ConfigurationError } else { Forbidden });
     }
-    if has("violates PodSecurity") || has("security context constraint") {
-        return Some(Forbidden);
-    }
     if has("access to specified namespace") && has("is not allowed") {
         return Some(Forbidden);
     }
