@@ -102,9 +102,7 @@ fn run(row: &Value, tasks: &[Value], inside: bool) -> Value {
 fn condition(is: &Value) -> Option<Value> {
     let said = |at: usize| is.get(at).map(text).unwrap_or_default();
     let (reason, message) = (said(0), said(1));
-    if is.get(0).is_none() {
-        return None;
-    }
+    is.get(0)?;
     let status = match (said(2), reason) {
         ("", "Succeeded" | "Completed") => "True",
         ("", _) => "False",
