@@ -83,7 +83,7 @@ fuzz: $(CACHE)/tools/bin/cargo-fuzz ## Fuzz the readers of failures for FUZZ_SEC
 
 $(CACHE)/tools/bin/cargo-fuzz:
 	$(call say,building cargo-fuzz once into $(CACHE)/tools)
-	@$(CARGO) install --quiet --locked cargo-fuzz@0.13.1 --root $(CACHE)/tools
+	@$(CARGO) install --quiet --locked cargo-fuzz@0.13.2 --root $(CACHE)/tools
 
 .PHONY: image
 image: ## The container image (needs docker)

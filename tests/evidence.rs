@@ -11,6 +11,7 @@
 //! - The podName together with the steps: no Pod was made.
 
 #[path = "support/cases.rs"]
+#[allow(dead_code, reason = "what a row expects beyond the flag is asked where the rows are")]
 mod cases;
 
 use proptest::prelude::*;
@@ -233,9 +234,11 @@ fn no_single_piece_of_evidence_that_is_gone_unsays_a_start() {
     }
 }
 
+/// A reason and a message, said anew.
+type Anew = fn(&str, &str) -> (String, String);
+
 /// What the same failure looks like in another release of Tekton.
-type Retold = fn(&str, &str) -> (String, String);
-const RELEASES: [Retold; 4] = [
+const RELEASES: [Anew; 4] = [
     // Before 1.12 there is one reason for what happens in a Pod.
     |reason, message| {
         let one = ["StepFailed", "StepOOM", "SidecarFailed", "SidecarOOM", "InitContainerFailed", "InitContainerOOM"];

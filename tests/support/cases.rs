@@ -12,7 +12,6 @@ const MADE: i64 = 0;
 
 /// One failure and what is expected of it.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "each test binary uses a part of it")]
 pub struct Case {
     pub name: String,
     pub reasons: Vec<String>,
