@@ -96,8 +96,8 @@ impl Found {
             ("" | "batch", "Job") => Job::from_json(&document.json).map(|job| self.runs.push(Run::Job(job))),
             ("", "Pod") => Pod::from_json(&document.json).map(|pod| self.take_pod(pod)),
             ("", "Status") => return self.take_refusal(document),
-            // A child of a run, of which nothing here is read.
-            ("tekton.dev", "CustomRun" | "Run") => Some(()),
+            // A child of a run, of which nothing here is read, and what a run was made for.
+            ("tekton.dev", "CustomRun" | "Run") | ("kubernaut.ai", _) => Some(()),
             (_, kind) => {
                 let kind = if kind.is_empty() { "missing".to_owned() } else { one_line(kind, 80) };
                 let expected = "expected PipelineRun, TaskRun, Job, Pod or Status";
