@@ -166,7 +166,8 @@ pub(super) fn api_error(message: &str) -> Option<Reason> {
     if has("exceeded quota: ") {
         return Some(ResourceExhausted);
     }
-    if INFRASTRUCTURE.iter().any(|phrase| has(phrase)) {
+    // What a resolver could not reach is the place that the reference names, not the control plane.
+    if !has("requesting remote resource") && INFRASTRUCTURE.iter().any(|phrase| has(phrase)) {
         return Some(Unknown);
     }
     if has(" is invalid: ") || has(" not found") || has("unable to validate") || has("no matches for kind") {
@@ -247,7 +248,7 @@ pub(super) fn outside_quotes(text: &str) -> String {
 
 /// Where nothing but free text is known: phrases between word boundaries, in this order.
 pub(super) fn phrases(reason: &str, message: &str) -> Option<Reason> {
-    let text = words(message);
+    let text = words(&outside_quotes(message));
     let has = |phrase: &str| text.contains(&format!(" {phrase} "));
     let any = |phrases: &[&str]| phrases.iter().any(|phrase| has(phrase));
     let named = words(reason);
@@ -272,7 +273,7 @@ pub(super) fn phrases(reason: &str, message: &str) -> Option<Reason> {
 
 /// Free text that tells of a task's or a container's end.
 pub(super) fn tells_of_work(message: &str) -> bool {
-    let text = words(message);
+    let text = words(&outside_quotes(message));
     text.contains(" task failed ") || text.contains(" exited with code ")
 }
 
