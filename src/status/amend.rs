@@ -44,8 +44,11 @@ pub fn amend(write: &Write<'_>, rules: &Rules) -> Amendment {
         classify(write, &judged, &mut amendment);
     }
     if clearance::asked_for(write) && !clearance::signed(write) {
-        amendment.set(&["blockClearance", "clearedBy"], json!(write.user));
-        amendment.set(&["blockClearance", "clearedAt"], json!(whole_seconds(write.now)));
+        for (member, value) in [("clearedBy", write.user.to_owned()), ("clearedAt", whole_seconds(write.now))] {
+            if write.new.clearance_text(member) != Some(&value) {
+                amendment.set(&["blockClearance", member], json!(value));
+            }
+        }
     }
     amendment
 }

@@ -410,6 +410,13 @@ fn a_clearance_is_signed_by_the_writer_and_the_clock() {
         assert_eq!(stored["blockClearance"]["clearedAt"], NOW);
         assert_eq!(stored["blockClearance"]["clearReason"], REASON);
     }
+    // What is right already is left as it is.
+    let dated = with(with(clearance(), "clearedBy", json!("alice")), "clearedAt", json!("2020-01-01T00:00:00Z"));
+    let changes = write(failed("TaskFailed", true), cleared(dated)).amended().changes;
+    assert_eq!(
+        changes.iter().map(|change| change.path.join("/")).collect::<Vec<_>>(),
+        ["status/blockClearance/clearedAt"]
+    );
     // One that nobody signed yet is signed when it is changed.
     let unsigned = with(clearance(), "clearedBy", json!(""));
     let better = with(unsigned.clone(), "clearMethod", json!("APIEndpoint"));

@@ -207,19 +207,28 @@ mod tests {
     /// L-10: the answer to the one request carries its uid and is counted; the next one is judged.
     #[tokio::test]
     async fn l_10_a_panic_is_a_fault_of_one_request() {
-        let gate =
-            Gate { index: Arc::default(), policy: Arc::default(), rules: Arc::default(), telemetry: Arc::default() };
-        let body = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"DELETE"}}"#;
-        let review = Review::decode(body).unwrap();
-        let response = gate.answer(Webhook::Gate, &review, Instant::now(), || panic!("injected"));
-        assert_eq!(response.status(), 500);
-        let answer = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-        assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&"u-1".into(), &false.into()));
-        let counted = r#"decision="error",reason="panic",dry_run=""} 1"#;
-        assert!(gate.telemetry.scrape(&[], &[]).contains(counted));
-        let response = gate.answer(Webhook::Gate, &review, Instant::now(), || gate.judge(&review, Instant::now()));
-        assert_eq!(response.status(), 200);
+        for webhook in Webhook::ALL {
+            let gate = Gate {
+                index: Arc::default(),
+                policy: Arc::default(),
+                rules: Arc::default(),
+                telemetry: Arc::default(),
+            };
+            let body = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"DELETE"}}"#;
+            let review = Review::decode(body).unwrap();
+            let response = gate.answer(webhook, &review, Instant::now(), || panic!("injected"));
+            assert_eq!(response.status(), 500);
+            let answer = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+            assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&"u-1".into(), &false.into()));
+            let counted = format!(
+                "webhook=\"{}\",operation=\"DELETE\",decision=\"error\",reason=\"panic\",dry_run=\"\"}} 1",
+                webhook.as_str()
+            );
+            assert!(gate.telemetry.scrape(&[], &[]).contains(&counted));
+            let response = gate.answer(webhook, &review, Instant::now(), || gate.judge(&review, Instant::now()));
+            assert_eq!(response.status(), 200);
+        }
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::runs;
 use crate::stage::{self, CHART, World, in_seconds, wfe};
+use crate::status::scene::{self, Tekton};
 use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Process, eventually};
 
 const RELEASE_NAMESPACE: &str = "gate";
@@ -37,12 +39,25 @@ async fn installed_upgraded_obeyed_and_gone() {
     );
     assert_eq!(crds.await.expect_success().stdout.lines().count(), 2);
 
+    runs::install_tekton(&server, "v1").await;
     let process = run_as_the_chart_says(&server, port).await;
     let world = World::new(&server, "chart").await;
     world.request("held", "a", json!({"overallPhase": "Analyzing", "nextAllowedExecution": in_seconds(600)})).await;
     world.request("free", "b", json!({"overallPhase": "Analyzing"})).await;
     world.refused(&wfe(&world.namespace, "no", "held", &world.target("one")), "ExponentialBackoff").await;
     world.admitted(&wfe(&world.namespace, "yes", "free", &world.target("two"))).await;
+
+    // A failure is classified and a forged name replaced, by what the chart registered and may read.
+    scene::allow_writing(&server).await;
+    scene::in_force(&World::new(&server, "probe").await, wfe).await;
+    world.running("fails").await;
+    Tekton::beside(&server).await.killed(&world, "fails").await;
+    let stored = world.we().await.write("fails", &scene::failed("Unknown", false)).await.unwrap();
+    assert_eq!(scene::reason_and_flag(&stored), ("OOMKilled", true));
+    assert_eq!(
+        registered(&server).await,
+        ["mutating", "validating"].map(|kind| format!("{kind}webhookconfiguration/lockkeeper"))
+    );
 
     // An upgrade keeps the pair; the registration goes on trusting it.
     let before = secret(&server).await;
@@ -73,10 +88,14 @@ async fn installed_upgraded_obeyed_and_gone() {
         .helm(ADMIN, &["uninstall", "lockkeeper", "--namespace", RELEASE_NAMESPACE, "--no-hooks"], None)
         .await
         .expect_success();
+    assert_eq!(registered(&server).await, Vec::<String>::new());
     world.admitted(&wfe(&world.namespace, "no", "held", &world.target("one"))).await;
+    world.running("unnamed").await;
+    let stored = world.we().await.write("unnamed", &json!({"phase": "Failed"})).await.unwrap();
+    assert!(stored["failureDetails"].is_null(), "{stored}");
     let left =
         server.kubectl(ADMIN, &["get", "wfe", "-n", &world.namespace, "-o", "name"], None).await.expect_success();
-    assert_eq!(left.stdout.lines().count(), 2, "{left}");
+    assert_eq!(left.stdout.lines().count(), 4, "{left}");
 }
 
 #[tokio::test]
@@ -135,6 +154,13 @@ fn on_this_host(arg: &str, folder: &Path, port: u16) -> String {
         .replace("/etc/lockkeeper/tls/", &format!("{here}/"))
         .replace("0.0.0.0:9443", &format!("127.0.0.1:{port}"))
         .replace("0.0.0.0:8080", "127.0.0.1:0")
+}
+
+/// Every webhook configuration that there is.
+async fn registered(server: &ApiServer) -> Vec<String> {
+    let kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations";
+    let listed = server.kubectl(ADMIN, &["get", kinds, "-o", "name"], None).await.expect_success();
+    listed.stdout.lines().map(|name| name.replace(".admissionregistration.k8s.io", "")).collect()
 }
 
 async fn secret(server: &ApiServer) -> Value {

@@ -3,7 +3,9 @@
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
 
+use crate::runs;
 use crate::stage::{self, GATE, World, in_seconds};
+use crate::status;
 use crate::support::{self, ACTION, ADMIN, ApiServer, Options, eventually};
 
 /// An API server with these CRDs, and lockkeeper ready beside it, registered.
@@ -11,6 +13,8 @@ async fn stage_with(crds: &str, candidate: stage::Candidate) -> Option<stage::St
     let server: ApiServer = support::own_bench_or_skip(Options::default().user(GATE, &[])).await?;
     server.apply_crds(crds).await.unwrap();
     stage::allow_reading(&server).await;
+    runs::install_tekton(&server, "v1").await;
+    runs::allow_reading_runs(&server).await;
     let gate = stage::start_gate(&server, "").await;
     gate.ready().await;
     stage::register(&server, &gate, candidate).await;
@@ -26,14 +30,20 @@ async fn upstream_stage(dialect: &Dialect) -> Option<stage::Stage> {
 }
 
 /// The shape of one release.
-struct Dialect {
-    name: &'static str,
+pub struct Dialect {
+    pub name: &'static str,
     /// A candidate as this release writes it.
-    candidate: stage::Candidate,
+    pub candidate: stage::Candidate,
     /// Routing fields on the status of a request.
     routing: fn(&Value) -> Value,
     /// How an execution says that something runs it.
-    run: &'static str,
+    pub run: &'static str,
+    /// And what became of that.
+    pub said: &'static str,
+    /// Its conditions of a run that was made and of one that ended.
+    pub conditions: [&'static str; 2],
+    /// It knows executions that found their target taken.
+    pub duplicates: bool,
 }
 
 fn flat(routing: &Value) -> Value {
@@ -65,19 +75,44 @@ fn snapshot(namespace: &str, name: &str, parent: &str, target: &str) -> Value {
 
 #[tokio::test]
 async fn december_2025() {
-    understood(&Dialect { name: "kubernaut-2025-12", candidate: stage::wfe, routing: flat, run: "pipelineRunRef" })
-        .await;
+    understood(&Dialect {
+        name: "kubernaut-2025-12",
+        candidate: stage::wfe,
+        routing: flat,
+        run: "pipelineRunRef",
+        said: "pipelineRunStatus",
+        conditions: ["TektonPipelineCreated", "TektonPipelineComplete"],
+        duplicates: false,
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn release_1_5_7() {
-    understood(&Dialect { name: "kubernaut-1.5.7", candidate: bundle, routing: flat, run: "executionRef" }).await;
+    understood(&Dialect {
+        name: "kubernaut-1.5.7",
+        candidate: bundle,
+        routing: flat,
+        run: "executionRef",
+        said: "executionStatus",
+        conditions: ["ExecutionCreated", "ExecutionComplete"],
+        duplicates: true,
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn august_2026() {
-    understood(&Dialect { name: "kubernaut-2026-08", candidate: snapshot, routing: grouped, run: "executionRef" })
-        .await;
+    understood(&Dialect {
+        name: "kubernaut-2026-08",
+        candidate: snapshot,
+        routing: grouped,
+        run: "executionRef",
+        said: "executionStatus",
+        conditions: ["ExecutionCreated", "ExecutionComplete"],
+        duplicates: true,
+    })
+    .await;
 }
 
 async fn understood(dialect: &Dialect) {
@@ -110,6 +145,8 @@ async fn understood(dialect: &Dialect) {
     world.refused(&candidate("we", "second", "three"), "ResourceBusy").await;
     world.write_status("WorkflowExecution", "runs", stage::FAILED_RUNNING(&in_seconds(-5))).await;
     world.refused(&candidate("we", "second", "three"), "PreviousExecutionFailed").await;
+
+    status::dialects::written(&World::new(&stage.server, "written").await, dialect).await;
 }
 
 /// Both kinds without a schema: whatever somebody stored.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::stage::{self, FAILED_BEFORE, FAILED_RUNNING, World, completed, in_seconds, wfe};
+use crate::status::scene::{WORDS, clearance};
 use crate::support::ADMIN;
 
 fn analyzing() -> Value {
@@ -158,7 +159,7 @@ async fn previous_execution_failed_until_a_person_clears_it() {
     world
         .refuses(&world.candidate("second"), "PreviousExecutionFailed: a workflow acted on this target and failed")
         .await;
-    let clearance = json!({"blockClearance": {"clearedBy": "alice", "clearReason": "checked by hand", "clearMethod": "StatusField"}});
+    let clearance = json!({"blockClearance": clearance(WORDS)});
     world.write_status("WorkflowExecution", "broke", clearance).await;
     world.admitted(&world.candidate("second")).await;
 }

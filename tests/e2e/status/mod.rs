@@ -3,6 +3,7 @@
 mod away;
 mod bent;
 mod classified;
+pub mod dialects;
 mod forgery;
 mod hold;
 pub mod scene;

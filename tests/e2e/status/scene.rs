@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::runs::{self, RUNS};
-use crate::stage::{self, GATE, Stage, World, in_seconds, wfe};
+use crate::stage::{self, Candidate, GATE, Stage, World, in_seconds, wfe};
 use crate::support::{self, ACTION, ADMIN, ALICE, ApiServer, BOB, MALLORY, Options, WORKFLOW_CONTROLLER, eventually};
 
 pub const AMENDER: &str = "status.lockkeeper.kubernaut.ai";
@@ -27,6 +27,16 @@ pub async fn own(config: &str, listen: &str) -> Option<Stage> {
     stage::allow_reading(&server).await;
     runs::install_tekton(&server, "v1").await;
     runs::allow_reading_runs(&server).await;
+    allow_writing(&server).await;
+    let gate = stage::start_gate_at(&server, config, &server.user(GATE).kubeconfig, listen).await;
+    gate.ready().await;
+    stage::register(&server, &gate, wfe).await;
+    in_force(&World::new(&server, "probe").await, wfe).await;
+    Some(Stage { server, gate })
+}
+
+/// People and the executor may write every status.
+pub async fn allow_writing(server: &ApiServer) {
     let rules = json!([
         {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions"], "verbs": ["get", "list"]},
         {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions/status"], "verbs": ["patch", "update", "get"]},
@@ -35,20 +45,17 @@ pub async fn own(config: &str, listen: &str) -> Option<Stage> {
     for user in [ALICE, BOB, MALLORY, WORKFLOW_CONTROLLER] {
         server.grant(user, "status-writer").await.unwrap();
     }
-    let gate = stage::start_gate_at(&server, config, &server.user(GATE).kubeconfig, listen).await;
-    gate.ready().await;
-    stage::register(&server, &gate, wfe).await;
-    in_force(&server).await;
-    Some(Stage { server, gate })
 }
 
 /// The gate's registration is in force before this; the two others become so by watches of their own.
-pub async fn in_force(server: &ApiServer) {
-    let world = World::new(server, "probe").await;
-    world.running("probe").await;
+pub async fn in_force(world: &World<'_>, candidate: Candidate) {
+    create(world, candidate, "probe").await;
     let admin = world.writer(ADMIN).await;
     eventually("the amender is asked", ACTION, || async {
-        let written = admin.try_out("probe", &json!({"phase": "Failed"})).await.map_err(|told| told.message)?;
+        let written = admin
+            .try_out("probe", &json!({"phase": "Failed", "startTime": in_seconds(0)}))
+            .await
+            .map_err(|told| told.message)?;
         if written["failureDetails"].is_object() { Ok(()) } else { Err(written.to_string()) }
     })
     .await;
@@ -85,6 +92,13 @@ pub fn reason_and_flag(status: &Value) -> (&str, bool) {
     (details["reason"].as_str().unwrap_or("none"), details["wasExecutionFailure"] == true)
 }
 
+/// An execution with a request and a target of its own, of which nothing was said yet.
+pub async fn create(world: &World<'_>, candidate: Candidate, name: &str) {
+    let parent = format!("rr-{name}");
+    world.request(&parent, name, json!({"overallPhase": "Analyzing"})).await;
+    world.admitted(&candidate(&world.namespace, name, &parent, &world.target(name))).await;
+}
+
 impl World<'_> {
     /// An execution with a request and a target of its own, Running.
     pub async fn running(&self, name: &str) {
@@ -94,9 +108,7 @@ impl World<'_> {
 
     /// The same, and nothing was said of it yet.
     pub async fn pending(&self, name: &str) {
-        let parent = format!("rr-{name}");
-        self.request(&parent, name, json!({"overallPhase": "Analyzing"})).await;
-        self.execution(name, &parent, &self.target(name), json!(null)).await;
+        create(self, wfe, name).await;
     }
 
     /// One that failed at work.
