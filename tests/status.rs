@@ -147,20 +147,25 @@ impl House {
     }
 }
 
+<<<<<<< HEAD
 #[allow(clippy::needless_pass_by_value, reason = "a row reads better")]
 fn wfe(status: Value) -> Value {
+=======
+fn wfe(status: &Value) -> Value {
+>>>>>>> forgery
     json!({"apiVersion": "kubernaut.ai/v1alpha1", "kind": "WorkflowExecution",
         "metadata": {"name": "we", "namespace": "payments", "creationTimestamp": "2026-01-05T09:50:00Z"},
         "spec": {"targetResource": "payments/Deployment/api", "workflowRef": {"workflowId": "restart"}}, "status": status})
 }
 
 /// A write of `new` over `old`, two statuses, by alice.
+#[allow(clippy::needless_pass_by_value, reason = "a test says what it sends")]
 fn write(old: Value, new: Value) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": UID, "operation": "UPDATE", "name": "we", "namespace": "payments", "subResource": "status",
         "kind": {"group": "kubernaut.ai", "version": "v1alpha1", "kind": "WorkflowExecution"},
         "resource": {"group": "kubernaut.ai", "version": "v1alpha1", "resource": "workflowexecutions"},
-        "userInfo": {"username": "alice"}, "object": wfe(new), "oldObject": wfe(old), "dryRun": false}})
+        "userInfo": {"username": "alice"}, "object": wfe(&new), "oldObject": wfe(&old), "dryRun": false}})
 }
 
 fn with(mut review: Value, member: &str, value: Value) -> Value {

@@ -9,6 +9,9 @@ use crate::api::facts::Timestamp;
 use crate::failure::{Classification, Reason, Subject};
 use crate::line::one_line;
 
+/// As the schema of a condition has it: our patch must not make a write one that is refused.
+const CONDITION_MESSAGE_MAX_CHARS: usize = 32_768;
+
 /// One member of the object and what it becomes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
@@ -131,6 +134,7 @@ fn follow(write: &Write<'_>, found: &Classification, from: Option<Reason>, amend
     if from == Some(found.reason) && new.failure_text("message") == Some(&found.message) {
         return;
     }
+    let message: String = found.message.chars().take(CONDITION_MESSAGE_MAX_CHARS).collect();
     for (index, condition) in new.conditions.iter().enumerate() {
         let otherwise = match &*condition.kind {
             "ExecutionComplete" => "ExecutionFailed",
@@ -145,8 +149,8 @@ fn follow(write: &Write<'_>, found: &Classification, from: Option<Reason>, amend
         if &*condition.reason != reason {
             amendment.set(&["conditions", &index, "reason"], json!(reason));
         }
-        if !found.message.is_empty() && condition.message != found.message {
-            amendment.set(&["conditions", &index, "message"], json!(found.message));
+        if !message.is_empty() && *condition.message != *message {
+            amendment.set(&["conditions", &index, "message"], json!(message));
         }
     }
     if new.failure_reason.as_deref().is_some_and(|said| said != found.reason.as_str()) && from != Some(found.reason) {

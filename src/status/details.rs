@@ -46,15 +46,20 @@ pub(super) fn judge(write: &Write<'_>, mode: Mode) -> Option<Judged> {
     if told.is_some() && !(mode == Mode::Correct && attested) {
         return None;
     }
-    // Not to know is no contradiction.
-    if found.reason == Reason::Unknown {
-        found.reason = told.unwrap_or(Reason::Unknown);
+    // Not to know is no contradiction, and neither is a run that lost its tasks.
+    if found.reason == Reason::Unknown || found.task.is_none() && recorded(write) == theirs {
+        found.reason = told.unwrap_or(found.reason);
     }
     // Only the run's own record takes a "ran" back.
     let may_lower = mode == Mode::Correct && matches!(write.account, Account::Failed(_));
     found.ran |= write.new.ran() && !may_lower;
     let same = write.new.failure.is_some() && theirs == Some(found.reason) && write.new.ran() == found.ran;
     (!same || goes_on_unsaid(write, &found)).then_some(Judged { found, source })
+}
+
+/// The reason that the status gave already when it had failed.
+fn recorded(write: &Write<'_>) -> Option<Reason> {
+    write.old.failure_text("reason").filter(|_| !write.turns_failed()).and_then(Reason::from_text)
 }
 
 /// The run goes on, and the message does not say so yet.

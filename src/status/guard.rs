@@ -95,7 +95,8 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
     if old.failure.is_some() && new.failure.is_none() {
         return immutable("", "the record of a failure is not dropped".to_owned());
     }
-    let ours = attested.is_some_and(|found| is == Some(found.reason.as_str()));
+    // A run that lost its tasks contradicts nothing that was recorded.
+    let ours = attested.is_some_and(|found| found.task.is_some() && is == Some(found.reason.as_str()));
     let gone = is.is_none_or(str::is_empty);
     if was != is && (!open(was) || gone && was.is_some_and(|text| !text.is_empty())) && !ours {
         let told = format!(

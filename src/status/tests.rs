@@ -130,6 +130,13 @@ fn killed() -> Account {
     Account::of(&run(&condition, &["t-1"]), [&task], false)
 }
 
+/// The same run, after its tasks were pruned: its own words are a count.
+fn pruned() -> Account {
+    let condition = json!({"type": "Succeeded", "status": "False", "reason": "Failed",
+        "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 1"});
+    Account::of(&run(&condition, &["t-1"]), [], false)
+}
+
 /// A run that could not even pull its image.
 fn not_pulled() -> Account {
     let condition = json!({"type": "Succeeded", "status": "False", "reason": "Failed",
@@ -205,6 +212,20 @@ fn what_the_run_attests_replaces_what_was_sent_and_nothing_goes_on_saying_the_ol
     assert_eq!(stored["conditions"][1]["reason"], "OOMKilled");
     assert_eq!(stored["conditions"][1]["message"], details["message"]);
     assert_eq!(stored["failureReason"], "OOMKilled");
+}
+
+#[test]
+fn a_message_is_cut_where_the_schema_wants_it_short() {
+    let message = "ä".repeat(40_000);
+    let condition = json!({"type": "Succeeded", "status": "False", "reason": "CouldntGetTask", "message": message});
+    let new = with(
+        failed("Unknown", false),
+        "conditions",
+        json!([{"type": "ExecutionComplete", "reason": "ExecutionFailed", "message": "x"}]),
+    );
+    let stored = write(running(), new).knowing(Account::of(&run(&condition, &[]), [], false)).stored();
+    assert_eq!(stored["conditions"][0]["message"].as_str().unwrap().chars().count(), 32_768);
+    assert_eq!(stored["failureDetails"]["message"], message);
 }
 
 #[test]
@@ -309,6 +330,22 @@ fn once_terminal_a_status_is_no_evidence_about_itself() {
     assert_eq!(write(failed("Unknown", false), told.clone()).amended(), Amendment::default());
     let stored = write(failed("Unknown", false), told).knowing(killed()).stored();
     assert_eq!(reason_and_flag(&stored), ("OOMKilled", true), "the run's own record is");
+}
+
+#[test]
+fn a_run_that_lost_its_tasks_contradicts_nothing_that_was_recorded() {
+    let recorded = || failed("OOMKilled", true);
+    let cleared = with(recorded(), "blockClearance", signed());
+    assert_eq!(write(recorded(), cleared).knowing(pruned()).amended(), Amendment::default());
+    let immutable = Some((Reason::FailureImmutable, "status.failureDetails.reason".to_owned()));
+    assert_eq!(write(recorded(), failed("TaskFailed", true)).knowing(pruned()).refused(), immutable);
+    // In the write that turns Failed, and where nothing was recorded, its words are better than none.
+    let stored = write(running(), failed("ConfigurationError", false)).knowing(pruned()).stored();
+    assert_eq!(reason_and_flag(&stored), ("TaskFailed", true));
+    let stored = write(failed("Unknown", false), failed("Unknown", false)).knowing(pruned()).stored();
+    assert_eq!(reason_and_flag(&stored), ("TaskFailed", true));
+    let stored = write(failed("Forbidden", false), failed("Forbidden", false)).knowing(pruned()).stored();
+    assert_eq!(reason_and_flag(&stored), ("Forbidden", true), "that something ran is no matter of the reason");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{self, COUNTED, KILLED, Tekton, condition, failed, reason_and_flag};
+use super::scene::{self, COUNTED, KILLED, Tekton, WORDS, clearance, condition, failed, reason_and_flag};
 use crate::stage::{World, in_seconds};
-use crate::support::WORKFLOW_CONTROLLER;
+use crate::support::{ACTION, ALICE, WORKFLOW_CONTROLLER, eventually};
 
 async fn world(prefix: &str) -> Option<(World<'static>, Tekton)> {
     let stage = scene::shared().await?;
@@ -122,6 +122,27 @@ async fn what_the_runs_record_attests_comes_back_by_itself() {
         let stored = we.write("we", &bent).await.unwrap();
         assert_eq!(reason_and_flag(&stored), ("OOMKilled", true), "{bent}");
     }
+}
+
+#[tokio::test]
+async fn what_was_recorded_outlives_the_tasks_that_showed_it() {
+    let Some((world, tekton)) = world("pruned").await else { return };
+    world.running("we").await;
+    tekton.killed(&world, "we").await;
+    let we = world.we().await;
+    we.write("we", &failed("TaskFailed", true)).await.unwrap();
+    let recorded = world.status("we").await["failureDetails"].clone();
+    tekton.prune(&world, "we").await;
+    eventually("the task is known to be gone", ACTION, || async {
+        match we.try_out("we", &json!({"failureDetails": {"reason": "Unknown"}})).await {
+            Err(told) if told.reason == "FailureImmutable" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let asked = json!({"blockClearance": clearance(WORDS)});
+    let stored = world.writer(ALICE).await.write("we", &asked).await.unwrap();
+    assert_eq!(stored["failureDetails"], recorded);
 }
 
 #[tokio::test]

@@ -84,6 +84,26 @@ async fn a_signed_clearance_is_neither_edited_nor_removed_nor_moved() {
 }
 
 #[tokio::test]
+async fn server_side_apply_and_impersonation_are_signed_alike() {
+    let Some(world) = world("applied").await else { return };
+    world.failed("applied").await;
+    let alice = world.writer(ALICE).await;
+    // Applied twice, as a pipeline does, it is signed once.
+    let ask = json!({"blockClearance": clearance(WORDS)});
+    let signed = alice.apply("applied", ask.clone()).await.unwrap()["blockClearance"].clone();
+    assert_eq!(signed["clearedBy"], ALICE);
+    assert_eq!(alice.apply("applied", ask).await.unwrap()["blockClearance"], signed);
+    // Applied without it, what is the applier's own would go.
+    let told = alice.apply("applied", json!({"phase": "Failed"})).await.unwrap_err();
+    assert_eq!((told.reason, told.field), refusal("ClearanceFrozen", "blockClearance"));
+
+    world.failed("impersonated").await;
+    let ask = json!({"blockClearance": with(clearance(WORDS), "clearedBy", json!(MALLORY))});
+    world.kubectl_patch(ADMIN, "impersonated", &ask, &["--as", BOB]).await.expect_success();
+    assert_eq!(world.status("impersonated").await["blockClearance"]["clearedBy"], BOB);
+}
+
+#[tokio::test]
 async fn only_a_failure_that_holds_can_be_cleared() {
     let Some(world) = world("holds").await else { return };
     let alice = world.writer(ALICE).await;

@@ -1,6 +1,6 @@
 //! Where statuses are written: Tekton's kinds beside ours, and people and accounts who may write.
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -188,6 +188,13 @@ impl Writer {
         self.patch(name, &Patch::Merge(json!({"status": status})), true).await
     }
 
+    /// A server-side apply of the whole status that is the writer's own.
+    pub async fn apply(&self, name: &str, status: Value) -> Result<Value, Told> {
+        let object = json!({"apiVersion": "kubernaut.ai/v1alpha1", "kind": "WorkflowExecution", "status": status});
+        let written = self.0.patch_status(name, &PatchParams::apply("by-hand"), &Patch::Apply(object)).await;
+        written.map(|object| status_of(&object)).map_err(told)
+    }
+
     /// A JSON Patch.
     pub async fn operate(&self, name: &str, operations: &Value) -> Result<Value, Told> {
         let request = axum::http::Request::patch(format!("{}/{name}/status", self.0.resource_url()))
@@ -266,6 +273,11 @@ impl Tekton {
     pub async fn killed(&self, world: &World<'_>, execution: &str) {
         self.kill(world, execution).await;
         world.known(execution, KILLED).await;
+    }
+
+    /// Its task goes, as a pruner lets it go, and the run stays.
+    pub async fn prune(&self, world: &World<'_>, execution: &str) {
+        self.tasks.delete(&world.task_of(execution, "patch"), &DeleteParams::default()).await.unwrap();
     }
 
     /// The same, and nobody need know of it yet.
