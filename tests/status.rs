@@ -147,12 +147,7 @@ impl House {
     }
 }
 
-<<<<<<< HEAD
-#[allow(clippy::needless_pass_by_value, reason = "a row reads better")]
-fn wfe(status: Value) -> Value {
-=======
 fn wfe(status: &Value) -> Value {
->>>>>>> forgery
     json!({"apiVersion": "kubernaut.ai/v1alpha1", "kind": "WorkflowExecution",
         "metadata": {"name": "we", "namespace": "payments", "creationTimestamp": "2026-01-05T09:50:00Z"},
         "spec": {"targetResource": "payments/Deployment/api", "workflowRef": {"workflowId": "restart"}}, "status": status})
