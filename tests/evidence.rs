@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use cases::Case;
-use lockkeeper::api::tekton::{PipelineRun, TaskRun};
+use lockkeeper::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use lockkeeper::failure::{self, Classification};
 
 fn classify(case: &Case) -> Option<Classification> {
@@ -299,7 +299,7 @@ fn another_release_of_tekton_unsays_no_start() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2048, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn evidence_that_is_taken_away_piece_by_piece_unsays_no_start(
@@ -318,6 +318,56 @@ proptest! {
         let ran = answer(&case).1;
         let told = release.map_or_else(|| case.clone(), |release| told_anew(&case, release));
         prop_assert!(!ran || answer(&without(&told, &less)).1, "{case:#?}\nwithout {less:#?}");
+    }
+}
+
+#[test]
+fn a_jobs_pods_that_are_gone_or_half_told_unsay_no_start() {
+    let pod =
+        |status: &str| format!(r#"{{"metadata": {{"name": "p", "labels": {{"job-name": "j"}}}}, "status": {status}}}"#);
+    let main = |state: &str| {
+        let state = format!(r#"{{"name": "main", "imageID": "i", "restartCount": 1, {state}}}"#);
+        pod(&format!(r#"{{"phase": "Failed", "startTime": "2026-01-05T10:00:00Z", "containerStatuses": [{state}]}}"#))
+    };
+    let ran = [
+        main(r#""state": {"terminated": {"reason": "Error", "exitCode": 1, "startedAt": "2026-01-05T10:00:00Z"}}"#),
+        main(r#""state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}"#),
+        main(r#""state": {"terminated": {"reason": "Completed", "exitCode": 0}}"#),
+        main(r#""state": {"terminated": {"reason": "ContainerStatusUnknown", "exitCode": 137}}"#),
+        main(r#""state": {"running": {}}"#),
+        main(
+            r#""state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"reason": "Error", "exitCode": 1}}"#,
+        ),
+    ];
+    let members = [
+        ("/status", "containerStatuses"),
+        ("/status", "phase"),
+        ("/status", "startTime"),
+        ("/status/containerStatuses/0", "imageID"),
+        ("/status/containerStatuses/0", "lastState"),
+        ("/status/containerStatuses/0", "restartCount"),
+        ("/status/containerStatuses/0/state/terminated", "startedAt"),
+    ];
+    for reason in ["BackoffLimitExceeded", "DeadlineExceeded", "PodFailurePolicy", ""] {
+        let condition = json!({"type": "Failed", "status": "True", "reason": reason, "message": "m"});
+        let job = json!({"metadata": {"name": "j"}, "status": {"failed": 1, "conditions": [condition]}});
+        let job = Job::from_json(&job.to_string()).unwrap();
+        let told = |pods: &[Value]| {
+            let pods: Vec<_> = pods.iter().map(|pod| Pod::from_json(&pod.to_string()).unwrap()).collect();
+            failure::of_job(&job, &pods, false).unwrap().ran
+        };
+        assert!(told(&[]), "{reason}: without its Pod");
+        for pod in &ran {
+            let whole: Value = serde_json::from_str(pod).unwrap();
+            assert!(told(std::slice::from_ref(&whole)), "{reason}: {pod}");
+            for (parent, member) in members {
+                let mut less = whole.clone();
+                if let Some(Value::Object(parent)) = less.pointer_mut(parent) {
+                    parent.remove(member);
+                }
+                assert!(told(&[less]), "{reason}: without {member}: {pod}");
+            }
+        }
     }
 }
 
@@ -561,7 +611,7 @@ fn tells_of_a_start(at: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_member_that_became_unreadable_unsays_no_start(

@@ -34,7 +34,8 @@ pub(super) struct Finding {
 /// What the last attempt at a task failed of. None: it went well, or its failure is passed over.
 pub(super) fn of_task(task: &TaskRun, source: &Source) -> Option<Finding> {
     // A retry does not clear the steps: until its Pod has some, those of the attempt before stand there.
-    let left_over = task.earlier.iter().any(|attempt| attempt.steps == task.last.steps);
+    let ended = task.last.steps.iter().any(|step| step.terminated().is_some());
+    let left_over = ended && task.earlier.iter().any(|attempt| attempt.steps == task.last.steps);
     look(&task.last, task.created, left_over, source)
 }
 
@@ -247,7 +248,7 @@ impl Scene<'_> {
 }
 
 fn without_steps(attempt: &Attempt) -> Attempt {
-    Attempt { steps: Vec::new(), sidecars: Vec::new(), ..attempt.clone() }
+    Attempt { steps: Vec::new(), ..attempt.clone() }
 }
 
 /// Tekton's entrypoint says that its end is no failure of its own. Where a child of it was killed for its memory, it
