@@ -75,6 +75,16 @@ $(CACHE)/tools/bin/cargo-llvm-cov:
 bench: ## Benchmarks; figures and their meaning in docs/performance.md
 	$(CARGO) bench --locked
 
+.PHONY: fuzz
+fuzz: $(CACHE)/tools/bin/cargo-fuzz ## Fuzz the readers of failures for FUZZ_SECONDS (180); needs a nightly compiler
+	@mkdir -p fuzz/corpus/classify
+	@PATH="$(CACHE)/tools/bin:$$PATH" $(CARGO) +nightly fuzz run classify fuzz/corpus/classify fuzz/seeds/classify -- \
+	-max_total_time=$${FUZZ_SECONDS:-180} -max_len=16384
+
+$(CACHE)/tools/bin/cargo-fuzz:
+	$(call say,building cargo-fuzz once into $(CACHE)/tools)
+	@$(CARGO) install --quiet --locked cargo-fuzz@0.13.2 --root $(CACHE)/tools
+
 .PHONY: image
 image: ## The container image (needs docker)
 	docker build -t lockkeeper:$$($(CARGO) pkgid | sed 's/.*[#@]//') .

@@ -51,7 +51,7 @@ done
 echo
 echo "Why the run of failed-by-memory failed:"
 echo '  $ lockkeeper classify examples/state/ledger.yaml'
-"$binary" classify examples/state/ledger.yaml 2> /dev/null | sed 's/^/  /' || true
+"$binary" classify examples/state/ledger.yaml | sed 's/^/  /'
 echo
 echo "Ready on its admin port:"
 curl -sS --max-time 5 "http://$admin/readyz" | sed 's/^/  /'

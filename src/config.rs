@@ -328,11 +328,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_just_enough_is_taken_and_an_empty_section_is_the_default() {
+        for yaml in [
+            "staleness: {max: 3s}",
+            "checks: {exponentialBackoff: {base: 10m}}",
+            "limits: {inFlightBytes: 8388608}",
+            "limits: {admissionBodyBytes: 1024}",
+        ] {
+            assert!(load(yaml, &[]).is_ok(), "{yaml}");
+        }
+        assert_eq!(load("checks:\nstaleness: {max: }", &[]).unwrap(), Settings::default());
+        assert!(load("nope:", &[]).is_err());
+    }
+
+    #[test]
     fn a_fault_in_the_environment_names_the_variable() {
         for (name, value, expected) in [
             ("LOCKKEEPER__NOPE", "1", "environment: LOCKKEEPER__NOPE: no such key"),
             ("LOCKKEEPER__STALENESS", "1", "environment: LOCKKEEPER__STALENESS: this is a section"),
             ("LOCKKEEPER__STALENESS__MAX__DEEPER", "1", "environment: LOCKKEEPER__STALENESS__MAX__DEEPER: no such key"),
+            (
+                "LOCKKEEPER__STALENESS__MAX",
+                "1s",
+                "FILE with LOCKKEEPER__STALENESS__MAX: staleness.max: expected at least 3s",
+            ),
             ("LOCKKEEPER__STALENESS__MAX", "soon", "LOCKKEEPER__STALENESS__MAX: staleness.max: expected a duration"),
         ] {
             let problem = load("", &[(name, value)]).unwrap_err();

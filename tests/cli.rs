@@ -489,3 +489,162 @@ fn serve_refuses_what_it_cannot_serve() {
     assert_eq!(output.status.code(), Some(2));
     assert!(last(&output).contains(&format!("cannot listen on {address} (--listen)")), "{}", last(&output));
 }
+
+/// A failed run of one task, as kubectl prints it.
+const FAILED: &str = r#"{"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+  "metadata": {"name": "r", "namespace": "n", "annotations": {"kubernaut.ai/target-resource": "payments/Deployment/api"}},
+  "status": {"childReferences": [{"kind": "TaskRun", "name": "r-t", "pipelineTaskName": "t"}],
+    "startTime": "2026-01-05T10:00:00Z", "completionTime": "2026-01-05T10:05:00Z",
+    "conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed",
+      "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0"}]}}"#;
+
+const TASK: &str = r#"{"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {"name": "r-t", "namespace": "n"},
+  "status": {"podName": "r-t-pod", "conditions": [{"type": "Succeeded", "status": "False", "reason": "StepOOM",
+    "message": "\"step-compile\" exited with code 137: OOMKilled"}],
+    "steps": [{"name": "compile", "imageID": "i", "terminated": {"reason": "OOMKilled", "exitCode": 137}}]}}"#;
+
+const WENT_WELL: &str = r#"{"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": "w", "namespace": "n"},
+  "status": {"conditions": [{"type": "Succeeded", "status": "True", "reason": "Completed", "message": "done"}]}}"#;
+
+fn classify(objects: &[&str], more: &[&str]) -> Output {
+    with_stdin(&[&["classify", "-"], more].concat(), &objects.join("\n"))
+}
+
+#[test]
+fn a_classification_in_json_has_every_member_in_its_place() {
+    let output = classify(&[FAILED, TASK], &["-o", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = stdout(&output);
+    let (told, summary) = line.split_once(r#","summary":"#).unwrap();
+    let expected = [
+        r#"{"pipelineRun":"n/r","failed":true,"reason":"OOMKilled","wasExecutionFailure":true,"failedTaskIndex":0,"#,
+        r#""failedTaskName":"r-t","failedStepName":"compile","exitCode":137,"#,
+        r#""message":"\"step-compile\" exited with code 137: OOMKilled","#,
+        r#""evidence":[{"from":"TaskRun n/r-t step compile","says":"terminated OOMKilled, exit 137","weight":"kubelet"},"#,
+        r#"{"from":"TaskRun n/r-t step compile","says":"started (terminated OOMKilled, exit 137)","weight":"kubelet"}]"#,
+    ];
+    assert_eq!(told, expected.concat());
+    assert!(
+        summary.starts_with(r#""The workflow on payments/Deployment/api failed in task r-t, step compile: "#),
+        "{summary}"
+    );
+    assert!(summary.ends_with("\"}\n") && line.lines().count() == 1);
+}
+
+#[test]
+fn a_run_that_did_not_fail_is_told_in_nulls() {
+    let nulls = [
+        r#"{"pipelineRun":"n/w","failed":false,"reason":null,"wasExecutionFailure":null,"failedTaskIndex":null,"#,
+        r#""failedTaskName":null,"failedStepName":null,"exitCode":null,"message":null,"evidence":null,"summary":null}"#,
+    ];
+    let output = classify(&[WENT_WELL], &["-o", "json"]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), nulls.concat() + "\n"));
+}
+
+#[test]
+fn tired_eyes_find_what_failed_whether_it_ran_and_what_to_do() {
+    let expected = "\
+PipelineRun n/r  OOMKilled  on payments/Deployment/api
+  failed  it ran out of memory and was killed
+  ran     YES: look at the target before anything runs on it again
+  where   task r-t, step compile, exit code 137
+  why     TaskRun n/r-t step compile: terminated OOMKilled, exit 137 [kubelet]
+          TaskRun n/r-t step compile: started (terminated OOMKilled, exit 137) [kubelet]
+  said    \"step-compile\" exited with code 137: OOMKilled
+  do      raise the memory limit of the step, or let it do less at once.
+
+PipelineRun n/w  succeeded
+";
+    assert_eq!(stdout(&classify(&[FAILED, TASK, WENT_WELL], &[])), expected);
+    // Without its task nobody knows.
+    let alone = stdout(&classify(&[FAILED], &[]));
+    assert!(alone.contains("  ran     MAYBE: look at the target"), "{alone}");
+    let early =
+        FAILED.replace(r#""childReferences": [{"kind": "TaskRun", "name": "r-t", "pipelineTaskName": "t"}],"#, "");
+    let early = early
+        .replace(r#""Failed""#, r#""Cancelled""#)
+        .replace("Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0", "");
+    assert!(stdout(&classify(&[&early], &[])).contains("  ran     no: the target is as it was"));
+    let on = WENT_WELL.replace(r#""True""#, r#""Unknown""#);
+    assert_eq!(stdout(&classify(&[&on], &[])), "PipelineRun n/w  has not ended\n");
+}
+
+#[test]
+fn tasks_find_their_run_across_files_by_reference_label_or_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let unreferred =
+        FAILED.replace(r#""childReferences": [{"kind": "TaskRun", "name": "r-t", "pipelineTaskName": "t"}],"#, "");
+    let told = |member: &str| TASK.replace(r#""name": "r-t","#, &format!(r#""name": "r-t", {member},"#));
+    let labelled = told(r#""labels": {"tekton.dev/pipelineRun": "r"}"#);
+    let owned = told(r#""ownerReferences": [{"kind": "PipelineRun", "name": "r"}]"#);
+    let list = |item: &str| format!(r#"{{"apiVersion": "v1", "kind": "List", "items": [{item}]}}"#);
+    for (run, task) in [(FAILED, TASK), (&unreferred, &*labelled), (&unreferred, &*owned), (FAILED, &list(TASK))] {
+        let (run, task) = (file("run.json", run), file("task.yaml", task));
+        for order in [[&run, &task], [&task, &run]] {
+            let output = lockkeeper(&["classify", order[0], order[1], "-o", "json"]);
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
+            assert_eq!((&line["reason"], &line["failedTaskName"]), (&"OOMKilled".into(), &"r-t".into()));
+        }
+    }
+    // Of another namespace it is another run's.
+    let foreign = labelled.replace(r#""namespace": "n""#, r#""namespace": "m""#);
+    let line: Value = serde_json::from_str(&stdout(&classify(&[FAILED, &foreign], &["-o", "json"]))).unwrap();
+    assert_eq!(line["failedTaskName"], Value::Null);
+}
+
+#[test]
+fn a_job_and_a_refused_creation_are_classified_too() {
+    let job = r#"{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "n"},
+      "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}}"#;
+    let pod = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "j-1", "namespace": "n", "labels": {"job-name": "j"}},
+      "status": {"phase": "Failed", "containerStatuses": [{"name": "main", "imageID": "i",
+        "state": {"terminated": {"reason": "Error", "exitCode": 3}}}]}}"#;
+    let refusal = r#"{"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+      "message": "pipelineruns.tekton.dev \"r\" is forbidden: exceeded quota: q"}"#;
+    let custom = r#"{"apiVersion": "tekton.dev/v1beta1", "kind": "CustomRun", "metadata": {"name": "c"}}"#;
+    let output = classify(&[job, pod, refusal, custom], &["-o", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (&lines[0]["job"], &lines[0]["reason"], &lines[0]["exitCode"]),
+        (&"n/j".into(), &"TaskFailed".into(), &3.into())
+    );
+    assert_eq!((&lines[1]["refusal"], &lines[1]["reason"]), (&"Forbidden".into(), &"ResourceExhausted".into()));
+    let text = stdout(&classify(&[job, pod, refusal], &[]));
+    assert!(
+        text.starts_with("Job n/j  TaskFailed\n") && text.contains("\nRefused creation Forbidden  Resource"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_cannot_be_classified_is_named_and_the_rest_is_told() {
+    let lone = "no PipelineRun, Job or Status in it; a TaskRun or a Pod alone is evidence, not a run";
+    wrong(&classify(&[TASK], &[]), lone);
+    wrong(&lockkeeper(&["classify", "nowhere.yaml"]), "nowhere.yaml: cannot be read");
+    wrong(&classify(&[""], &[]), "no object in it");
+    let one = |object: &str, said: &str| {
+        let output = classify(&[FAILED, object], &["-o", "json"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(stdout(&output).lines().count(), 1, "the other run is told");
+        assert!(stderr(&output).contains(said) && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+    };
+    one(
+        r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}}"#,
+        "document 2: kind is Service; expected",
+    );
+    one(
+        r#"{"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {}}"#,
+        "document 2: metadata.name is missing",
+    );
+    one(r#"{"apiVersion": "v1", "kind": "Status", "status": "Success"}"#, "this Status refuses nothing");
+    one(r#"{"apiVersion": "v1", "kind": "Status", "code": "403"}"#, "document 2: ");
+    let both = lockkeeper(&["classify", "nowhere.yaml", "neither.yaml"]);
+    assert_eq!((both.status.code(), stderr(&both).lines().count()), (Some(2), 2));
+}

@@ -96,8 +96,8 @@ impl Found {
             ("" | "batch", "Job") => Job::from_json(&document.json).map(|job| self.runs.push(Run::Job(job))),
             ("", "Pod") => Pod::from_json(&document.json).map(|pod| self.take_pod(pod)),
             ("", "Status") => return self.take_refusal(document),
-            // A child of a run, of which nothing here is read.
-            ("tekton.dev", "CustomRun" | "Run") => Some(()),
+            // A child of a run, of which nothing here is read, and what a run was made for.
+            ("tekton.dev", "CustomRun" | "Run") | ("kubernaut.ai", _) => Some(()),
             (_, kind) => {
                 let kind = if kind.is_empty() { "missing".to_owned() } else { one_line(kind, 80) };
                 let expected = "expected PipelineRun, TaskRun, Job, Pod or Status";
@@ -136,16 +136,18 @@ impl Found {
         match run {
             Run::Pipeline(run) => {
                 let found = failure::of_run(run, self.tasks_of(run), false);
-                Row { kind: "pipelineRun", object: run.key.to_string(), target: run.origin.target.clone(), found }
+                let target = run.origin.target.clone();
+                Row { kind: "pipelineRun", object: run.key.to_string(), target, ended: run.ended(), found }
             }
             Run::Job(job) => {
                 let pods = self.pods_of.get(&job.key).map(Vec::as_slice).unwrap_or_default();
                 let found = failure::of_job(job, pods, false);
-                Row { kind: "job", object: job.key.to_string(), target: job.origin.target.clone(), found }
+                let target = job.origin.target.clone();
+                Row { kind: "job", object: job.key.to_string(), target, ended: job.complete, found }
             }
             Run::Refusal(refusal) => {
                 let found = Some(failure::of_refusal(refusal.code, &refusal.reason, &refusal.message));
-                Row { kind: "refusal", object: refusal.reason.clone(), target: None, found }
+                Row { kind: "refusal", object: refusal.reason.clone(), target: None, ended: true, found }
             }
         }
     }
@@ -174,6 +176,8 @@ struct Row {
     kind: &'static str,
     object: String,
     target: Option<Box<str>>,
+    /// Of one that did not fail: it is over.
+    ended: bool,
     /// None: it did not fail.
     found: Option<Classification>,
 }
@@ -232,11 +236,24 @@ impl Row {
             _ => "Refused creation",
         };
         let object = one_line(&self.object, 400);
-        let Some(found) = &self.found else { return format!("{kind} {object}  {}\n", paint.good("did not fail")) };
-        let ran = if found.ran { paint.bad("something ran, or may have") } else { paint.good("nothing ran") };
-        let summary = self.summary(found);
-        let told: String = summary.lines().map(|line| format!("  {line}\n")).collect();
-        format!("{kind} {object}  {}  {ran}\n{told}", paint.bad(found.reason.as_str()))
+        let Some(found) = &self.found else {
+            let how = if self.ended { paint.good("succeeded") } else { paint.odd("has not ended") };
+            return format!("{kind} {object}  {how}\n");
+        };
+        let target = self.target.as_ref().map(|target| format!("  on {}", one_line(target, 400))).unwrap_or_default();
+        let mut text = format!("{kind} {object}  {}{target}\n", paint.bad(found.reason.as_str()));
+        let mut before = "";
+        for (label, line) in found.told() {
+            let shown = if label == before { "" } else { label };
+            let line = match label {
+                "ran" if found.ran => paint.bad(&line),
+                "ran" => paint.good(&line),
+                _ => line,
+            };
+            text += &format!("  {}  {line}\n", paint.faint(&format!("{shown:<6}")));
+            before = label;
+        }
+        text
     }
 }
 

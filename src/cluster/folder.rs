@@ -284,6 +284,53 @@ mod tests {
         assert_eq!(known(&index), [("b".to_owned(), true)]);
     }
 
+    #[test]
+    fn a_list_without_items_says_that_there_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.json");
+        std::fs::write(&file, r#"{"kind":"WorkflowExecution","metadata":{"name":"a"},"spec":{}}"#).unwrap();
+        let index = Index::default();
+        let mut opened = Folder::open(folder.path(), &index).unwrap();
+        assert_eq!(known(&index).len(), 1);
+        std::fs::write(&file, r#"{"apiVersion":"v1","kind":"List","items":[]}"#).unwrap();
+        settle(&mut opened, &index);
+        assert_eq!(known(&index), []);
+    }
+
+    #[test]
+    fn a_folder_that_never_rests_is_taken_as_it_is_found_and_is_alive() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.yaml");
+        std::fs::write(&file, "").unwrap();
+        let index = Index::default();
+        let mut opened = Folder::open(folder.path(), &index).unwrap();
+        let mut seen = Vec::new();
+        for i in 1..=2 * RESTLESS as usize {
+            std::fs::write(&file, execution("a", "") + &"# more\n".repeat(i)).unwrap();
+            opened.scan(&index).unwrap();
+            seen.push(known(&index).len());
+            assert!(index.age().unwrap() < SCAN);
+        }
+        assert_eq!((seen[0], seen[2 * RESTLESS as usize - 1]), (0, 1), "{seen:?}");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_another_is_seen_and_hidden_folders_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("state.yaml"), folder.path().join("other"));
+        std::fs::write(&file, execution("a", "")).unwrap();
+        let index = Index::default();
+        let mut opened = Folder::open(folder.path(), &index).unwrap();
+        let time = std::fs::metadata(&file).unwrap().modified().unwrap();
+        std::fs::write(&other, execution("b", "")).unwrap();
+        std::fs::File::options().write(true).open(&other).unwrap().set_modified(time).unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        std::fs::create_dir(folder.path().join(".old")).unwrap();
+        std::fs::write(folder.path().join(".old/c.yaml"), execution("c", "")).unwrap();
+        settle(&mut opened, &index);
+        assert_eq!(known(&index), [("b".to_owned(), true)]);
+    }
+
     fn settle(folder: &mut Folder, index: &Index) {
         folder.scan(index).unwrap();
         folder.scan(index).unwrap();

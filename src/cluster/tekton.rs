@@ -127,7 +127,7 @@ impl Seeker {
         self.index.denied::<T>();
         tracing::warn!(
             input = %T::INPUT, %error,
-            "may not be read, and the gate does without: grant get, list and watch on {} (apiGroup {GROUP}) in namespace {}. \
+            "may not be read, and the gate does without: grant list and watch on {} (apiGroup {GROUP}) in namespace {}. \
              Until then ResourceBusy does not see a run that goes on without its WorkflowExecution",
             T::INPUT, self.namespace
         );

@@ -36,6 +36,16 @@ impl Account {
         }
     }
 
+    /// What comes next may say otherwise: the run has not ended as far as is known, or its flag rests on doubt.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        match self {
+            Self::GoesOn { .. } => true,
+            Self::Failed(found) => found.ran && found.evidence.iter().any(|evidence| evidence.weight == Weight::Doubt),
+            _ => false,
+        }
+    }
+
     /// What a status has to say that calls the execution Failed, with this reason and message, while the account is this.
     /// None: nothing is known that it could be held against.
     #[must_use]

@@ -6,7 +6,7 @@ use super::started::{self, Started};
 use super::table::{self, Class};
 use super::text;
 use crate::api::facts::Timestamp;
-use crate::api::tekton::{Attempt, Container, State, Terminated};
+use crate::api::tekton::{Attempt, Container, State, TaskRun, Terminated};
 
 /// How the attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +31,24 @@ pub(super) struct Finding {
     pub evidence: Evidence,
 }
 
-/// None: it went well, or its failure is passed over.
-pub(super) fn look(attempt: &Attempt, created: Option<Timestamp>, source: &Source) -> Option<Finding> {
+/// What the last attempt at a task failed of. None: it went well, or its failure is passed over.
+pub(super) fn of_task(task: &TaskRun, source: &Source) -> Option<Finding> {
+    // A retry does not clear the steps: until its Pod has some, those of the attempt before stand there.
+    let ended = task.last.steps.iter().any(|step| step.terminated().is_some());
+    let left_over = ended && task.earlier.iter().any(|attempt| attempt.steps == task.last.steps);
+    look(&task.last, task.created, left_over, source)
+}
+
+/// The same of one attempt. `left_over`: its steps may be another's.
+pub(super) fn look(attempt: &Attempt, created: Option<Timestamp>, left_over: bool, source: &Source) -> Option<Finding> {
     let condition = &attempt.condition;
     let row = table::task_run(&condition.reason);
     if condition.succeeded() || row.is_some_and(|row| row.class == Class::Ignored) {
         return None;
     }
-    let scene = Scene { attempt, created, source };
     let class = row.map_or(Class::Steps, |row| row.class);
+    let attempt = &if left_over && class != Class::Steps { without_steps(attempt) } else { attempt.clone() };
+    let scene = Scene { attempt, created, source };
     let (standing, (reason, evidence)) = match class {
         Class::Cancelled if text::cancelled_by_timeout(&condition.message) => {
             (Standing::OutOfTime, scene.out_of_time())
@@ -95,7 +104,9 @@ impl Scene<'_> {
             return found;
         }
         match class {
-            Class::Is(TaskFailed) => self.refused_sidecar().unwrap_or_else(|| self.by_reason(TaskFailed)),
+            Class::Is(TaskFailed) => {
+                self.refused_sidecar().or_else(|| self.never_at_work()).unwrap_or_else(|| self.by_reason(TaskFailed))
+            }
             Class::Is(reason) => self.by_reason(reason),
             Class::Embedded(otherwise) => self.embedded(otherwise),
             Class::Contract if self.steps_ran() => self.by_reason(TaskFailed),
@@ -116,10 +127,13 @@ impl Scene<'_> {
     }
 
     fn embedded(&self, otherwise: Reason) -> (Reason, Evidence) {
-        // A container that the kubelet could not make: its own words stand inside of Tekton's.
+        // A container that the kubelet could not make: its own words stand inside of Tekton's, or in the step's state.
         if let Some((_, told)) = self.message().split_once("The pod errored with the message: \"") {
-            let hiccup = told.contains("context deadline exceeded");
-            return self.by_message(if hiccup { Unknown } else { ConfigurationError }, Weight::Embedded);
+            let class = if text::hiccup(told) { Unknown } else { ConfigurationError };
+            return self.by_message(class, Weight::Embedded);
+        }
+        if let Some(waits) = self.attempt.steps.iter().find(|step| hiccup(step)) {
+            return self.by_container("step", waits, Unknown);
         }
         match text::api_error(self.message()) {
             Some(reason) => self.by_message(reason, Weight::Embedded),
@@ -133,19 +147,14 @@ impl Scene<'_> {
             return found;
         }
         let exit = text::exit(self.message());
-        if self.message() == "OOMKilled" || exit.is_some_and(|exit| exit.reason == Some("OOMKilled")) {
+        if self.message() == "OOMKilled" || exit.is_some_and(|exit| exit.class() == OomKilled) {
             return self.by_message(OomKilled, Weight::Message);
         }
         if let Some((reason, _)) = text::pod(self.message()) {
             return self.by_message(reason, Weight::Message);
         }
-        match exit {
-            Some(exit) if exit.init => return self.by_message(Unknown, Weight::Message),
-            Some(exit) if exit.reason == Some(table::LOST) => return self.by_message(Unknown, Weight::Message),
-            Some(exit) if exit.reason.is_some_and(|reason| table::NEVER_STARTED.contains(&reason)) => {
-                return self.by_message(ConfigurationError, Weight::Message);
-            }
-            _ => {}
+        if let Some(found) = self.never_at_work() {
+            return found;
         }
         if let Some(step) = self.failing_step() {
             let lost = step.terminated().is_some_and(|end| &*end.reason == table::LOST);
@@ -154,7 +163,16 @@ impl Scene<'_> {
         if exit.is_some() {
             return self.by_message(TaskFailed, Weight::Message);
         }
+        if text::no_room(self.message()) {
+            return self.by_message(ResourceExhausted, Weight::Message);
+        }
         self.waiting().unwrap_or_else(|| self.by_reason(Unknown))
+    }
+
+    /// A container that was never at work, or got lost, in the words of the message.
+    fn never_at_work(&self) -> Option<(Reason, Evidence)> {
+        let class = text::exit(self.message())?.class();
+        matches!(class, Unknown | ConfigurationError).then(|| self.by_message(class, Weight::Message))
     }
 
     /// A step or sidecar that the kernel killed for its memory.
@@ -229,9 +247,23 @@ impl Scene<'_> {
     }
 }
 
-/// Tekton's entrypoint says that its end is no failure of its own.
+fn without_steps(attempt: &Attempt) -> Attempt {
+    Attempt { steps: Vec::new(), ..attempt.clone() }
+}
+
+/// Tekton's entrypoint says that its end is no failure of its own. Where a child of it was killed for its memory, it
+/// knows nothing of that.
 fn passed_over(container: &Container) -> bool {
-    matches!(&*container.termination, "Skipped" | "Continued" | "Completed")
+    let killed = container.terminated().is_some_and(|end| &*end.reason == "OOMKilled");
+    match &*container.termination {
+        "Skipped" | "Continued" => true,
+        "Completed" => !killed,
+        _ => false,
+    }
+}
+
+fn hiccup(container: &Container) -> bool {
+    matches!(&container.state, State::Waiting { message, .. } if text::hiccup(message))
 }
 
 /// What the runtime refused to start, and its class.
@@ -249,7 +281,7 @@ fn class_before(reason: &str, told: &str) -> Option<Reason> {
         Class::Embedded(otherwise) => {
             Some(text::api_error(told).unwrap_or(otherwise)).filter(|class| *class != Unknown)
         }
-        Class::Steps => told.contains("Insufficient ").then_some(ResourceExhausted),
+        Class::Steps => text::no_room(told).then_some(ResourceExhausted),
         _ => None,
     }
 }

@@ -56,12 +56,19 @@ pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Ev
             let class = match text::counts(message) {
                 Some(counts) if counts.failed > 0 => Some(TaskFailed),
                 Some(_) => Some(Unknown),
-                None => text::phrases(reason, message),
+                None => text::exit(message).map(|exit| exit.class()).or_else(|| by_phrases(reason, message)),
             };
             let said = |class| (class, by_message(Weight::Message));
             class.map_or_else(|| (Unknown, by_reason()), said)
         }
     }
+}
+
+/// A task that is said to have failed at work did so by its own words, whatever they are about.
+fn by_phrases(reason: &str, message: &str) -> Option<Reason> {
+    let class = text::phrases(reason, message)?;
+    let own = matches!(class, ResourceExhausted | ConfigurationError) && text::tells_of_work(message);
+    Some(if own { TaskFailed } else { class })
 }
 
 /// No child: nothing ran, where the words are Tekton's own. Of other words the class decides, and the start.
@@ -88,8 +95,10 @@ pub(super) fn ran(
         _ => row.is_some(),
     };
     let acts = matches!(class, TaskFailed | OomKilled | DeadlineExceeded | Forbidden);
-    if own || !acts || !began {
+    if own || !acts {
         return (false, None);
     }
-    (true, Some(source.says(Weight::Doubt, "had started, and failed of what happens at work")))
+    // A start that is not told is no sign that there was none: the words are nobody's whom we know.
+    let says = if began { "had started, and failed of what happens at work" } else { "failed of what happens at work" };
+    (true, Some(source.says(Weight::Doubt, says)))
 }

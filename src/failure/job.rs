@@ -19,7 +19,7 @@ pub fn of_job<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>, seen: bool
     let (reason, evidence) = judge(condition, found.as_ref(), &source);
     let attested = ran(job, &pods, seen, &source);
     let container = found.as_ref().and_then(|found| found.container);
-    let end = container.and_then(Container::terminated);
+    let end = container.and_then(Container::end);
     Some(Classification {
         reason,
         ran: attested.is_some(),
@@ -45,19 +45,22 @@ fn look(pod: &Pod) -> Option<Found<'_>> {
     if let Some(reason) = of_whole_pod(pod) {
         return Some(of_pod(reason, words::quote(&format!("{} {}", pod.reason, pod.message))));
     }
-    let roles = [("container", &pod.containers), ("init container", &pod.init_containers)];
-    let all = || roles.into_iter().flat_map(|(role, all)| all.iter().map(move |container| (role, container)));
     let by = |(role, container): (&'static str, _), reason| Found {
         reason,
         evidence: source.container(role, container).says(Weight::Kubelet, started::state(container)),
         container: Some(container),
     };
-    let ended = |wanted: fn(&Container) -> Option<Reason>| all().find_map(|at| Some(by(at, wanted(at.1)?)));
+    let ended = |wanted: fn(&Container) -> Option<Reason>| containers(pod).find_map(|at| Some(by(at, wanted(at.1)?)));
     ended(killed).or_else(|| ended(refused)).or_else(|| ended(failed)).or_else(|| ended(waits)).or_else(|| {
         let unplaced = pod.scheduled.as_ref().filter(|scheduled| scheduled.failed())?;
         let reason = if unplaced.message.contains("Insufficient ") { ResourceExhausted } else { ConfigurationError };
         Some(of_pod(reason, words::quote(&format!("PodScheduled False: {}", unplaced.message))))
     })
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = (&'static str, &Container)> {
+    let own = pod.containers.iter().map(|container| ("container", container));
+    own.chain(pod.init_containers.iter().map(|container| ("init container", container)))
 }
 
 fn of_whole_pod(pod: &Pod) -> Option<Reason> {
@@ -69,15 +72,15 @@ fn of_whole_pod(pod: &Pod) -> Option<Reason> {
 }
 
 fn killed(container: &Container) -> Option<Reason> {
-    (&*container.terminated()?.reason == "OOMKilled").then_some(OomKilled)
+    (&*container.end()?.reason == "OOMKilled").then_some(OomKilled)
 }
 
 fn refused(container: &Container) -> Option<Reason> {
-    table::NEVER_STARTED.contains(&&*container.terminated()?.reason).then_some(ConfigurationError)
+    table::NEVER_STARTED.contains(&&*container.end()?.reason).then_some(ConfigurationError)
 }
 
 fn failed(container: &Container) -> Option<Reason> {
-    let end = container.terminated().filter(|end| end.exit_code != Some(0))?;
+    let end = container.end().filter(|end| end.exit_code != Some(0))?;
     Some(if &*end.reason == table::LOST { Unknown } else { TaskFailed })
 }
 
@@ -109,8 +112,10 @@ fn judge(condition: &Condition, found: Option<&Found<'_>>, source: &Source) -> (
 fn ran(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Evidence> {
     let at = |wanted| {
         pods.iter().find_map(|pod| {
-            let container = pod.containers.iter().find(|container| started::container(container, None) == wanted)?;
-            let source = Source::of("Pod", &pod.key).container("container", container);
+            // Those before the first container are the workflow's as well: here nobody but its author put them there.
+            let (role, container) =
+                containers(pod).find(|(_, container)| started::container(container, None) == wanted)?;
+            let source = Source::of("Pod", &pod.key).container(role, container);
             Some((source, started::state(container)))
         })
     };
@@ -127,9 +132,7 @@ fn ran(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Evidence
         pod.containers.is_empty() && !pod.pending && !text::pod(&pod.message).is_some_and(|(_, away)| away)
     };
     if let Some(pod) = pods.iter().find(silent) {
-        return Some(
-            Source::of("Pod", &pod.key).says(Weight::Doubt, "was there, and nothing is known of its containers"),
-        );
+        return Some(Source::of("Pod", &pod.key).says(Weight::Doubt, "had begun, and nothing is known of it"));
     }
     let unknown = job.pods > i64::try_from(pods.len()).unwrap_or(i64::MAX);
     // It used its tries up, so there were some, whatever its counters say.

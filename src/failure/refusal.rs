@@ -10,7 +10,7 @@ pub fn of_refusal(code: u16, reason: &str, message: &str) -> Classification {
     let source = Source::nameless("API server");
     let class = match (text::api_error(message), code, reason) {
         (Some(class), ..) => class,
-        (None, 403, _) | (None, _, "Forbidden") => Forbidden,
+        (None, 401 | 403, _) | (None, _, "Forbidden" | "Unauthorized") => Forbidden,
         (None, 429, _) | (None, _, "TooManyRequests") => Unknown,
         (None, 507, _) => ResourceExhausted,
         (None, 400 | 404 | 413 | 415 | 422, _) | (None, _, "Invalid" | "BadRequest" | "NotFound") => ConfigurationError,

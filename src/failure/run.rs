@@ -5,8 +5,10 @@ use super::attempt::{self, Finding, Standing};
 use super::evidence::{Evidence, Source, Weight};
 use super::table::{self, Class, Start};
 use super::{Classification, FailedTask, condition, started, text};
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::api::facts::Timestamp;
-use crate::api::tekton::{Condition, PipelineRun, TaskRun};
+use crate::api::tekton::{Attempt, Condition, PipelineRun, TaskRun};
 
 /// Classifies a run that failed. `seen` is what a watcher remembers of steps at work that the record may have lost.
 /// None: it went well, or it goes on.
@@ -37,14 +39,13 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(run: &'a PipelineRun, given: Vec<&'a TaskRun>) -> Self {
-        let known = |name: &str| given.iter().any(|task| &*task.key.name == name);
-        let inside: Vec<_> = run.embedded.iter().filter(|task| !known(&task.key.name)).collect();
+        let mut known: BTreeSet<&str> = given.iter().map(|task| &*task.key.name).collect();
+        let inside = run.embedded.iter().filter(|task| known.insert(&task.key.name)).collect();
         let mut tasks = [given, inside].concat();
-        let place = |task: &TaskRun| run.children.iter().position(|child| child.name == task.key.name);
-        tasks.sort_by(|a, b| {
-            let order = |task: &TaskRun| place(task).unwrap_or(usize::MAX);
-            order(a).cmp(&order(b)).then_with(|| a.key.cmp(&b.key))
-        });
+        // The first of two places of one name counts.
+        let place: BTreeMap<&str, usize> =
+            run.children.iter().enumerate().rev().map(|(at, child)| (&*child.name, at)).collect();
+        tasks.sort_by_key(|task| (place.get(&*task.key.name).copied().unwrap_or(usize::MAX), &task.key));
         let source = Source::of("PipelineRun", &run.key);
         Self { run, condition: run.condition.clone().unwrap_or_default(), source, tasks }
     }
@@ -71,13 +72,18 @@ impl<'a> Scene<'a> {
 
     /// What each task failed of, but for those whose failure the pipeline passes over.
     fn findings(&self) -> Vec<Found<'a>> {
-        let passed_over =
-            |task: &TaskRun| task.pipeline_task.as_ref().is_some_and(|name| self.run.ignored.contains(name));
         let look = |task: &&'a TaskRun| {
-            let finding = attempt::look(&task.last, task.created, &Source::of("TaskRun", &task.key))?;
+            let finding = attempt::of_task(task, &Source::of("TaskRun", &task.key))?;
             Some(Found { task, finding })
         };
-        self.tasks.iter().filter(|task| !passed_over(task)).filter_map(look).collect()
+        self.tasks.iter().filter(|task| !self.passes_over(task)).filter_map(look).collect()
+    }
+
+    /// `onError: continue` holds for whatever a task fails of; Tekton says FailureIgnored only where its Pod failed.
+    fn passes_over(&self, task: &TaskRun) -> bool {
+        let referred = || self.run.children.iter().find(|child| child.name == task.key.name)?.pipeline_task.as_ref();
+        let name = task.pipeline_task.as_ref().or_else(referred);
+        name.is_some_and(|name| self.run.ignored.contains(name))
     }
 
     /// The task that the failure goes back to; none where the run's own condition says more.
@@ -96,7 +102,8 @@ impl<'a> Scene<'a> {
         match table::pipeline_run(&self.condition.reason).map(|row| row.class) {
             Some(Class::Timeout) => {
                 let cause = first(Standing::Failed, telling).or_else(out_of_time).or_else(pending);
-                let late = || Some(Root { reason: DeadlineExceeded, ..first(Standing::Pending, any).or_else(failed)? });
+                let last = || first(Standing::Pending, any).or_else(|| first(Standing::Cancelled, any)).or_else(failed);
+                let late = || Some(Root { reason: DeadlineExceeded, ..last()? });
                 cause.or_else(late)
             }
             Some(Class::Cancelled) => {
@@ -132,19 +139,22 @@ impl<'a> Scene<'a> {
         if let Some(reason) = skipped {
             return (DeadlineExceeded, self.source.says(Weight::Run, format!("skipped tasks: {reason}")));
         }
-        if let Some((name, told)) = text::task_in_run(message) {
-            let condition = Condition { reason: "Failed".into(), message: told.into(), ..self.condition.clone() };
-            let attempt = crate::api::tekton::Attempt { condition, ..Default::default() };
-            let source = Source { container: Some(("TaskRun", name.into())), ..self.source.clone() };
-            let timeout = told.contains("\" failed to finish within ").then_some(DeadlineExceeded);
-            if let Some(finding) = attempt::look(&attempt, None, &source) {
-                return (timeout.unwrap_or(finding.reason), finding.evidence);
-            }
+        if let Some(found) = text::task_in_run(message).and_then(|(name, told)| self.by_task_in_message(name, told)) {
+            return found;
         }
         let customs = self.run.children.iter().any(|child| !child.is_task_run);
         let unread = self.unread().any(|child| child.is_task_run);
         let (class, evidence) = condition::class("Failed", message, &self.source);
         (if customs && !unread { Unknown } else { class }, evidence)
+    }
+
+    fn by_task_in_message(&self, name: &str, told: &str) -> Option<(Reason, Evidence)> {
+        let condition = Condition { reason: "Failed".into(), message: told.into(), ..self.condition.clone() };
+        let attempt = Attempt { condition, ..Default::default() };
+        let source = Source { container: Some(("TaskRun", name.into())), ..self.source.clone() };
+        let timeout = told.contains("\" failed to finish within ").then_some(DeadlineExceeded);
+        let finding = attempt::look(&attempt, None, false, &source)?;
+        Some((timeout.unwrap_or(finding.reason), finding.evidence))
     }
 
     fn ran(&self, reason: Reason, seen: bool) -> (bool, Option<Evidence>) {
@@ -177,8 +187,8 @@ impl<'a> Scene<'a> {
 
     /// Children that the run refers to and of which nothing is known.
     fn unread(&self) -> impl Iterator<Item = &crate::api::tekton::Child> {
-        let known = |name: &str| self.tasks.iter().any(|task| &*task.key.name == name);
-        self.run.children.iter().filter(move |child| !child.is_task_run || !known(&child.name))
+        let known: BTreeSet<&str> = self.tasks.iter().map(|task| &*task.key.name).collect();
+        self.run.children.iter().filter(move |child| !child.is_task_run || !known.contains(&*child.name))
     }
 
     /// Among the TaskRuns that the run refers to.

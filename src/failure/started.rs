@@ -1,7 +1,7 @@
 //! Did anything run? Nobody is told "no" where that cannot be excluded.
 
 use super::evidence::{Evidence, Source, Weight};
-use super::table::{self, Start};
+use super::table::{self, Class, Start};
 use super::text;
 use crate::api::facts::Timestamp;
 use crate::api::tekton::{Attempt, Container, State, TaskRun, Terminated};
@@ -41,12 +41,23 @@ pub(super) fn attempt(attempt: &Attempt, created: Option<Timestamp>, source: &So
     silent.then(|| source.says(Weight::Doubt, "had a Pod, and nothing is known of its steps"))
 }
 
+/// Whether a container started, now or before the kubelet started it again.
+pub(super) fn container(container: &Container, created: Option<Timestamp>) -> Started {
+    match (now(container, created), &container.before) {
+        (Started::Yes, _) | (_, None) => now(container, created),
+        (_, Some(end)) if table::NEVER_STARTED.contains(&&*end.reason) => now(container, created),
+        // The kubelet starts nothing a second time that it had not started.
+        _ => Started::Yes,
+    }
+}
+
 /// A container started if it runs, or ended with an image and not by the runtime's refusal. Tekton rewrites what was
 /// waiting as terminated with exit code 1, its own reason, no image, and the TaskRun's creation (or nothing) as its start.
-pub(super) fn container(container: &Container, created: Option<Timestamp>) -> Started {
+fn now(container: &Container, created: Option<Timestamp>) -> Started {
     match &container.state {
         State::Running => Started::Yes,
         State::Unreadable => Started::Doubt,
+        State::Waiting { reason, .. } if &**reason == table::CRASHED => Started::Doubt,
         State::None | State::Waiting { .. } => Started::No,
         State::Terminated(end) if table::NEVER_STARTED.contains(&&*end.reason) => Started::No,
         State::Terminated(end) if &*end.reason == table::LOST => Started::Doubt,
@@ -57,7 +68,7 @@ pub(super) fn container(container: &Container, created: Option<Timestamp>) -> St
 }
 
 fn rewritten(end: &Terminated, created: Option<Timestamp>) -> bool {
-    let by_tekton = end.reason.is_empty() || table::task_run(&end.reason).is_some();
+    let by_tekton = table::task_run(&end.reason).is_some();
     let never = end.started.is_none_or(|at| at == Timestamp::UNIX_EPOCH || Some(at) == created);
     by_tekton && never && end.exit_code == Some(1)
 }
@@ -65,8 +76,12 @@ fn rewritten(end: &Terminated, created: Option<Timestamp>) -> bool {
 /// The container that the controller's words tell of at work; nobody is believed against the record of that container.
 fn told(attempt: &Attempt, created: Option<Timestamp>) -> Option<String> {
     let (head, previous) = text::previous(&attempt.condition.message);
-    let trusted =
-        &*attempt.condition.reason != "TaskRunCancelled" || text::cancelled_by_timeout(&attempt.condition.message);
+    // Tekton keeps a status below a timeout and nowhere else; what others put there is theirs.
+    let trusted = match table::task_run(&attempt.condition.reason).map(|row| row.class) {
+        Some(Class::Timeout) => true,
+        Some(Class::Cancelled) => text::cancelled_by_timeout(&attempt.condition.message),
+        _ => false,
+    };
     let texts = [Some(head), previous.filter(|_| trusted).map(|(_, told)| told)];
     let refuted = |name: &str| {
         let bare = name.trim_start_matches("build-").trim_start_matches("step-");
@@ -92,21 +107,26 @@ pub(super) fn at_work(message: &str) -> Option<String> {
 /// The Pod never got as far as its steps: a node refused it, or one of Tekton's own init containers failed.
 fn turned_away(message: &str) -> bool {
     let refused = text::pod(message).is_some_and(|(_, away)| away);
-    let init = text::exit(message).is_some_and(|exit| exit.init && !exit.container.starts_with("sidecar-"));
-    refused || init
+    refused || text::exit(message).is_some_and(|exit| exit.prepares())
 }
 
 /// A container's state in a few words.
 pub(super) fn state(container: &Container) -> String {
-    match &container.state {
+    let now = match &container.state {
         State::None => "no state".to_owned(),
         State::Running => "running".to_owned(),
         State::Waiting { reason, .. } => format!("waiting {reason}"),
-        State::Terminated(end) => {
-            let reason = if end.reason.is_empty() { "" } else { " " };
-            let code = end.exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
-            format!("terminated{reason}{}{code}", end.reason)
-        }
+        State::Terminated(end) => ended(end),
         State::Unreadable => "in a form that cannot be read".to_owned(),
+    };
+    match &container.before {
+        Some(end) => format!("{now}, before that {}", ended(end)),
+        None => now,
     }
+}
+
+fn ended(end: &Terminated) -> String {
+    let reason = if end.reason.is_empty() { "" } else { " " };
+    let code = end.exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
+    format!("terminated{reason}{}{code}", end.reason)
 }

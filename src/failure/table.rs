@@ -43,96 +43,98 @@ pub(super) struct Row {
     pub start: Start,
 }
 
-const fn row(reason: &'static str, since: &'static str, class: Class, start: Start) -> Row {
-    Row { reason, since, class, start }
+macro_rules! rows {
+    ($(($reason:literal, $since:literal, $class:expr, $start:expr),)*) => {
+        [$(Row { reason: $reason, since: $since, class: $class, start: $start }),*]
+    };
 }
 
 use Class::{Cancelled, Contract, Embedded, Ignored, Is, Steps, Tasks, Timeout};
 use Start::{Certain, Never, Open};
 
 /// Reasons of a PipelineRun's condition `Succeeded`.
-pub(super) const PIPELINE_RUN: [Row; 40] = [
-    row("Failed", "0.1", Tasks, Open),
-    row("PipelineRunTimeout", "0.1", Timeout, Open),
-    row("PipelineRunTimeoutRunningFinally", "1.13", Timeout, Open),
-    row("PipelineRunCouldntTimeOut", "0.40", Timeout, Open),
-    row("Cancelled", "0.14", Cancelled, Open),
-    row("PipelineRunCancelled", "0.1", Cancelled, Open),
-    row("CancelledRunningFinally", "0.25", Cancelled, Open),
-    row("StoppedRunningFinally", "0.25", Cancelled, Open),
-    row("PipelineRunStopping", "0.25", Cancelled, Open),
-    row("PipelineRunCouldntCancel", "0.13", Cancelled, Open),
-    row("PipelineRunPending", "0.21", Embedded(Unknown), Never),
-    row("ResolvingPipelineRef", "0.35", Is(Unknown), Never),
-    row("ResolvingTaskRef", "0.35", Is(Unknown), Never),
-    row("CouldntGetPipeline", "0.1", Embedded(ConfigurationError), Never),
-    row("CouldntGetTask", "0.1", Embedded(ConfigurationError), Never),
-    row("CouldntGetPipelineResult", "0.55", Is(TaskFailed), Certain),
-    row("PipelineValidationFailed", "0.1", Contract, Open),
-    row("ParameterMissing", "0.14", Is(ConfigurationError), Never),
-    row("ParameterTypeMismatch", "0.6", Is(ConfigurationError), Never),
-    row("ObjectParameterMissKeys", "0.38", Is(ConfigurationError), Never),
-    row("ParamArrayIndexingInvalid", "0.46", Is(ConfigurationError), Never),
-    row("InvalidParamValue", "0.54", Is(ConfigurationError), Open),
-    row("PipelineInvalidGraph", "0.2", Is(ConfigurationError), Never),
-    row("InvalidWorkspaceBindings", "0.10", Is(ConfigurationError), Never),
-    row("InvalidTaskRunSpecs", "0.51", Is(ConfigurationError), Never),
-    row("RequiredWorkspaceMarkedOptional", "0.21", Is(ConfigurationError), Never),
-    row("InvalidPipelineResultReference", "0.56", Is(ConfigurationError), Never),
-    row("InvalidTaskResultReference", "0.18", Contract, Open),
-    row("InvalidMatrixParameterTypes", "0.52", Is(ConfigurationError), Open),
-    row("CELEvaluationFailed", "0.53", Is(ConfigurationError), Open),
-    row("ResourceVerificationFailed", "0.42", Is(ConfigurationError), Never),
-    row("CreateRunFailed", "0.47", Embedded(ConfigurationError), Open),
-    row("CouldntCreateWorkspacePVC", "0.12", Embedded(ConfigurationError), Never),
-    row("CouldntCreateAffinityAssistantStatefulSet", "0.13", Embedded(Unknown), Never),
-    row("CouldntCreateOrUpdateAffinityAssistantStatefulSet", "0.51", Embedded(Unknown), Never),
-    row("ReasonCouldntCreateOrUpdateAffinityAssistantStatefulSet", "0.51", Embedded(Unknown), Never),
-    row("InvalidPipelineResourceBindings", "0.6", Is(ConfigurationError), Never),
-    row("CouldntGetResource", "0.1", Is(ConfigurationError), Never),
-    row("CouldntGetCondition", "0.6", Is(ConfigurationError), Never),
-    row("ConditionCheckFailed", "0.6", Is(TaskFailed), Open),
+pub(super) const PIPELINE_RUN: [Row; 40] = rows![
+    ("Failed", "0.1", Tasks, Open),
+    ("PipelineRunTimeout", "0.1", Timeout, Open),
+    ("PipelineRunTimeoutRunningFinally", "1.13", Timeout, Open),
+    ("PipelineRunCouldntTimeOut", "0.40", Timeout, Open),
+    ("Cancelled", "0.14", Cancelled, Open),
+    ("PipelineRunCancelled", "0.1", Cancelled, Open),
+    ("CancelledRunningFinally", "0.25", Cancelled, Open),
+    ("StoppedRunningFinally", "0.25", Cancelled, Open),
+    ("PipelineRunStopping", "0.25", Cancelled, Open),
+    ("PipelineRunCouldntCancel", "0.13", Cancelled, Open),
+    ("PipelineRunPending", "0.21", Embedded(Unknown), Never),
+    ("ResolvingPipelineRef", "0.35", Is(Unknown), Never),
+    ("ResolvingTaskRef", "0.35", Is(Unknown), Never),
+    ("CouldntGetPipeline", "0.1", Embedded(ConfigurationError), Never),
+    ("CouldntGetTask", "0.1", Embedded(ConfigurationError), Never),
+    ("CouldntGetPipelineResult", "0.55", Is(TaskFailed), Certain),
+    ("PipelineValidationFailed", "0.1", Contract, Open),
+    ("ParameterMissing", "0.14", Is(ConfigurationError), Never),
+    ("ParameterTypeMismatch", "0.6", Is(ConfigurationError), Never),
+    ("ObjectParameterMissKeys", "0.38", Is(ConfigurationError), Never),
+    ("ParamArrayIndexingInvalid", "0.46", Is(ConfigurationError), Never),
+    ("InvalidParamValue", "0.54", Is(ConfigurationError), Open),
+    ("PipelineInvalidGraph", "0.2", Is(ConfigurationError), Never),
+    ("InvalidWorkspaceBindings", "0.10", Is(ConfigurationError), Never),
+    ("InvalidTaskRunSpecs", "0.51", Is(ConfigurationError), Never),
+    ("RequiredWorkspaceMarkedOptional", "0.21", Is(ConfigurationError), Never),
+    ("InvalidPipelineResultReference", "0.56", Is(ConfigurationError), Never),
+    ("InvalidTaskResultReference", "0.18", Contract, Open),
+    ("InvalidMatrixParameterTypes", "0.52", Is(ConfigurationError), Open),
+    ("CELEvaluationFailed", "0.53", Is(ConfigurationError), Open),
+    ("ResourceVerificationFailed", "0.42", Is(ConfigurationError), Never),
+    ("CreateRunFailed", "0.47", Embedded(ConfigurationError), Open),
+    ("CouldntCreateWorkspacePVC", "0.12", Embedded(ConfigurationError), Never),
+    ("CouldntCreateAffinityAssistantStatefulSet", "0.13", Embedded(Unknown), Never),
+    ("CouldntCreateOrUpdateAffinityAssistantStatefulSet", "0.51", Embedded(Unknown), Never),
+    ("ReasonCouldntCreateOrUpdateAffinityAssistantStatefulSet", "0.51", Embedded(Unknown), Never),
+    ("InvalidPipelineResourceBindings", "0.6", Is(ConfigurationError), Never),
+    ("CouldntGetResource", "0.1", Is(ConfigurationError), Never),
+    ("CouldntGetCondition", "0.6", Is(ConfigurationError), Never),
+    ("ConditionCheckFailed", "0.6", Is(TaskFailed), Open),
 ];
 
 /// Reasons of a TaskRun's condition `Succeeded`.
-pub(super) const TASK_RUN: [Row; 37] = [
-    row("Failed", "0.1", Steps, Open),
-    row("StepFailed", "1.12", Steps, Open),
-    row("StepOOM", "1.12", Is(OomKilled), Certain),
-    row("SidecarOOM", "1.12", Is(OomKilled), Open),
-    row("SidecarFailed", "1.12", Is(TaskFailed), Open),
-    row("InitContainerOOM", "1.12", Is(OomKilled), Open),
-    row("InitContainerFailed", "1.12", Is(Unknown), Open),
-    row("PodEvicted", "1.12", Is(ResourceExhausted), Open),
-    row("FailureIgnored", "0.55", Ignored, Open),
-    row("TaskRunTimeout", "0.1", Timeout, Open),
-    row("TaskRunCancelled", "0.1", Cancelled, Open),
-    row("TaskRunImagePullFailed", "0.37", Is(ImagePullBackOff), Open),
-    row("PullImageFailed", "0.36", Is(ImagePullBackOff), Open),
-    row("CreateContainerConfigError", "0.10", Embedded(ConfigurationError), Open),
-    row("PodCreationFailed", "0.12", Embedded(Unknown), Open),
-    row("CouldntGetTask", "0.1", Embedded(ConfigurationError), Open),
-    row("PodAdmissionFailed", "0.47", Embedded(Forbidden), Open),
-    row("ExceededResourceQuota", "0.4", Is(ResourceExhausted), Open),
-    row("ExceededNodeResources", "0.4", Is(ResourceExhausted), Open),
-    row("TaskRunValidationFailed", "0.1", Contract, Open),
-    row("TaskRunResolutionFailed", "0.1", Embedded(ConfigurationError), Open),
-    row("TaskValidationFailed", "0.51", Is(ConfigurationError), Open),
-    row("ResourceVerificationFailed", "0.42", Is(ConfigurationError), Open),
-    row("InvalidParamValue", "0.54", Is(ConfigurationError), Open),
-    row("CouldntCreateWorkspacePVC", "0.12", Embedded(ConfigurationError), Open),
-    row("CouldntGetStepAction", "0.54", Embedded(ConfigurationError), Open),
-    row("TaskRunResultLargerThanAllowedLimit", "0.43", Is(TaskFailed), Certain),
-    row("TaskRunStopSidecarFailed", "0.43", Is(Unknown), Certain),
-    row("Pending", "0.1", Steps, Open),
-    row("TaskRunPending", "1.11", Steps, Open),
-    row("Started", "0.5", Steps, Open),
-    row("Running", "0.1", Steps, Open),
-    row("ToBeRetried", "0.44", Steps, Open),
-    row("ResolvingTaskRef", "0.35", Is(Unknown), Open),
-    row("ResolvingStepActionRef", "0.54", Is(Unknown), Open),
-    row("Succeeded", "0.1", Ignored, Certain),
-    row("Completed", "0.1", Ignored, Certain),
+pub(super) const TASK_RUN: [Row; 37] = rows![
+    ("Failed", "0.1", Steps, Open),
+    ("StepFailed", "1.12", Steps, Open),
+    ("StepOOM", "1.12", Is(OomKilled), Certain),
+    ("SidecarOOM", "1.12", Is(OomKilled), Open),
+    ("SidecarFailed", "1.12", Is(TaskFailed), Open),
+    ("InitContainerOOM", "1.12", Is(OomKilled), Open),
+    ("InitContainerFailed", "1.12", Steps, Open),
+    ("PodEvicted", "1.12", Is(ResourceExhausted), Open),
+    ("FailureIgnored", "0.55", Ignored, Open),
+    ("TaskRunTimeout", "0.1", Timeout, Open),
+    ("TaskRunCancelled", "0.1", Cancelled, Open),
+    ("TaskRunImagePullFailed", "0.37", Is(ImagePullBackOff), Open),
+    ("PullImageFailed", "0.36", Is(ImagePullBackOff), Open),
+    ("CreateContainerConfigError", "0.10", Embedded(ConfigurationError), Open),
+    ("PodCreationFailed", "0.12", Embedded(Unknown), Open),
+    ("CouldntGetTask", "0.1", Embedded(ConfigurationError), Open),
+    ("PodAdmissionFailed", "0.47", Embedded(Forbidden), Open),
+    ("ExceededResourceQuota", "0.4", Is(ResourceExhausted), Open),
+    ("ExceededNodeResources", "0.4", Is(ResourceExhausted), Open),
+    ("TaskRunValidationFailed", "0.1", Contract, Open),
+    ("TaskRunResolutionFailed", "0.1", Embedded(ConfigurationError), Open),
+    ("TaskValidationFailed", "0.51", Is(ConfigurationError), Open),
+    ("ResourceVerificationFailed", "0.42", Is(ConfigurationError), Open),
+    ("InvalidParamValue", "0.54", Is(ConfigurationError), Open),
+    ("CouldntCreateWorkspacePVC", "0.12", Embedded(ConfigurationError), Open),
+    ("CouldntGetStepAction", "0.54", Embedded(ConfigurationError), Open),
+    ("TaskRunResultLargerThanAllowedLimit", "0.43", Is(TaskFailed), Certain),
+    ("TaskRunStopSidecarFailed", "0.43", Is(Unknown), Certain),
+    ("Pending", "0.1", Steps, Open),
+    ("TaskRunPending", "1.11", Steps, Open),
+    ("Started", "0.5", Steps, Open),
+    ("Running", "0.1", Steps, Open),
+    ("ToBeRetried", "0.44", Steps, Open),
+    ("ResolvingTaskRef", "0.35", Is(Unknown), Open),
+    ("ResolvingStepActionRef", "0.54", Is(Unknown), Open),
+    ("Succeeded", "0.1", Ignored, Certain),
+    ("Completed", "0.1", Ignored, Certain),
 ];
 
 pub(super) fn pipeline_run(reason: &str) -> Option<&'static Row> {
@@ -147,16 +149,19 @@ pub(super) fn task_run(reason: &str) -> Option<&'static Row> {
 pub(super) const NEVER_STARTED: [&str; 3] = ["StartError", "ContainerCannotRun", "RunContainerError"];
 /// The kubelet lost the container: it was running, or it waited in a Pod that was ended.
 pub(super) const LOST: &str = "ContainerStatusUnknown";
+/// The kubelet waits before it starts again what had started and ended.
+pub(super) const CRASHED: &str = "CrashLoopBackOff";
 
 /// What the kubelet waits for before a container can be.
 pub(super) fn waiting(reason: &str) -> Option<Reason> {
-    const WAITING: [(&str, Reason); 9] = [
+    const WAITING: [(&str, Reason); 10] = [
         ("ErrImagePull", ImagePullBackOff),
         ("ImagePullBackOff", ImagePullBackOff),
         ("InvalidImageName", ImagePullBackOff),
         ("ErrImageNeverPull", ImagePullBackOff),
         ("ImageInspectError", ImagePullBackOff),
         ("RegistryUnavailable", ImagePullBackOff),
+        ("SignatureValidationFailed", ImagePullBackOff),
         ("CreateContainerConfigError", ConfigurationError),
         ("CreateContainerError", ConfigurationError),
         ("RunContainerError", ConfigurationError),
@@ -164,9 +169,46 @@ pub(super) fn waiting(reason: &str) -> Option<Reason> {
     WAITING.iter().find(|(known, _)| *known == reason).map(|(_, class)| *class)
 }
 
+/// What follows `is forbidden: `, by its beginning. An HTTP 403 is a wrapper, not a class; what is not here is a right
+/// that is missing, or a policy.
+pub(super) const FORBIDDEN: [(&str, Reason); 12] = [
+    ("exceeded quota", ResourceExhausted),
+    ("insufficient quota to match these scopes", ResourceExhausted),
+    ("failed quota", ConfigurationError),
+    ("error looking up service account", ConfigurationError),
+    ("service account ", ConfigurationError),
+    ("no API token found for service account", ConfigurationError),
+    ("no PriorityClass with name ", ConfigurationError),
+    ("the integer value of priority ", ConfigurationError),
+    ("pod rejected: RuntimeClass ", ConfigurationError),
+    ("pod node label selector conflicts ", ConfigurationError),
+    ("status unknown for quota", Unknown),
+    ("not yet ready to handle request", Unknown),
+];
+
+/// Words of a registry, or on the way to one, where Tekton looks an image's entrypoint up.
+pub(super) const REGISTRY: [&str; 16] = [
+    "image",
+    "registry",
+    "manifest",
+    "MANIFEST_UNKNOWN",
+    "NAME_UNKNOWN",
+    "UNAUTHORIZED",
+    "DENIED",
+    "TOOMANYREQUESTS",
+    "unexpected status code",
+    "unsupported status code",
+    "no such host",
+    "dial tcp ",
+    "x509: ",
+    "TLS handshake",
+    "GET ",
+    "Get \"",
+];
+
 /// The kubelet's words of a whole Pod, as Tekton passes them on: how they begin, their class, and whether the Pod was
 /// turned away at the node's door.
-pub(super) const POD: [(&str, Reason, bool); 18] = [
+pub(super) const POD: [(&str, Reason, bool); 22] = [
     ("Pod was rejected: Node didn't have enough", ResourceExhausted, true),
     ("Pod was rejected: Allocate failed", ResourceExhausted, true),
     ("Pod was rejected: The node had condition: [DiskPressure", ResourceExhausted, true),
@@ -176,6 +218,10 @@ pub(super) const POD: [(&str, Reason, bool); 18] = [
     ("Pod was rejected: ", Unknown, true),
     ("Pod Node didn't have enough resource", ResourceExhausted, true),
     ("Pod Allocate failed", ResourceExhausted, true),
+    ("Pod The node had condition: [", ResourceExhausted, true),
+    ("Pod The node was low on resource", ResourceExhausted, true),
+    ("Pod Predicate ", Unknown, true),
+    ("Predicate ", Unknown, true),
     ("Node didn't have enough resource", ResourceExhausted, true),
     ("Allocate failed due to", ResourceExhausted, true),
     ("The node was low on resource", ResourceExhausted, false),

@@ -12,8 +12,27 @@ pub(super) struct Exit<'a> {
     pub code: i32,
     /// What the kubelet said, since 1.1.
     pub reason: Option<&'a str>,
-    /// One of Tekton's own that prepare a Pod, so it says.
+    /// Tekton calls it an init container.
     pub init: bool,
+}
+
+impl Exit<'_> {
+    /// What it says by itself, without the record of the container.
+    pub fn class(&self) -> Reason {
+        match self.reason {
+            Some("OOMKilled") => OomKilled,
+            _ if self.prepares() => Unknown,
+            Some(table::LOST) => Unknown,
+            Some(reason) if table::NEVER_STARTED.contains(&reason) => ConfigurationError,
+            _ => TaskFailed,
+        }
+    }
+
+    /// One of Tekton's own that prepare a Pod. A sidecar that Kubernetes starts as an init container is none, though
+    /// Tekton's words are the same.
+    pub fn prepares(&self) -> bool {
+        self.init && !self.container.starts_with("sidecar-")
+    }
 }
 
 pub(super) fn exit(message: &str) -> Option<Exit<'_>> {
@@ -66,6 +85,18 @@ pub(super) fn tells_of_use(message: &str) -> bool {
             || message.starts_with("Pod ephemeral local storage usage exceeds"))
 }
 
+/// A Pod that no node has room for, in the words of the scheduler, as Tekton passes them on.
+pub(super) fn no_room(message: &str) -> bool {
+    let Some((_, told)) = message.split_once("\"PodScheduled\":\"False\"; message: \"") else { return false };
+    told.contains(" nodes are available: ") && told.contains("Insufficient ")
+}
+
+/// The kubelet could not say in time what is wrong with a container.
+pub(super) fn hiccup(told: &str) -> bool {
+    let bare = outside_quotes(told);
+    bare.contains("context deadline exceeded") || bare.contains("timed out waiting for the condition")
+}
+
 /// `Tasks Completed: 3 (Failed: 1 (Ignored: 1), Cancelled 0), Skipped: 2`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -113,19 +144,17 @@ pub(super) fn api_error(message: &str) -> Option<Reason> {
     let bare = outside_quotes(embedded(message));
     let has = |phrase: &str| bare.contains(phrase);
     let begins = |phrase: &str| bare.trim_start().starts_with(phrase);
-    if has("failed calling webhook") {
+    // What a policy's author says of its denial is no error of the API server.
+    let denial = ["denied the request", "denied request: "].iter().find_map(|words| bare.split_once(words));
+    let said_by_it = denial.map_or(&*bare, |(before, _)| before);
+    if said_by_it.contains("failed calling webhook") {
         return Some(Unknown);
     }
-    // What a policy's author says of its denial is no error of the API server.
-    let said_by_it = bare.split_once("denied the request").map_or(&*bare, |(before, _)| before);
     if let Some((_, detail)) = said_by_it.split_once("is forbidden: ") {
         return Some(forbidden(detail));
     }
-    if has("denied the request") {
-        return Some(Forbidden);
-    }
-    if has("violates PodSecurity") || has("security context constraint") {
-        return Some(Forbidden);
+    if denial.is_some() {
+        return Some(if tektons_own(message) { ConfigurationError } else { Forbidden });
     }
     if has("access to specified namespace") && has("is not allowed") {
         return Some(Forbidden);
@@ -137,7 +166,8 @@ pub(super) fn api_error(message: &str) -> Option<Reason> {
     if has("exceeded quota: ") {
         return Some(ResourceExhausted);
     }
-    if INFRASTRUCTURE.iter().any(|phrase| has(phrase)) {
+    // What a resolver could not reach is the place that the reference names, not the control plane.
+    if !has("requesting remote resource") && INFRASTRUCTURE.iter().any(|phrase| has(phrase)) {
         return Some(Unknown);
     }
     if has(" is invalid: ") || has(" not found") || has("unable to validate") || has("no matches for kind") {
@@ -146,26 +176,23 @@ pub(super) fn api_error(message: &str) -> Option<Reason> {
     None
 }
 
-/// An HTTP 403 is a wrapper, not a class: what follows `is forbidden: ` tells.
+/// Tekton's own webhook, which refuses what is wrong, not what is not allowed.
+fn tektons_own(message: &str) -> bool {
+    let before = message.split_once(" denied the request").map_or("", |(before, _)| before);
+    before.ends_with(".webhook.pipeline.tekton.dev\"")
+}
+
+/// A LimitRange says what may be asked for, the table the rest.
 fn forbidden(detail: &str) -> Reason {
     let detail = detail.trim_start_matches('[');
-    if detail.starts_with("exceeded quota") {
-        return ResourceExhausted;
-    }
     let bound = |which: &str| {
         detail.starts_with(which)
             && (detail.contains(" usage per ") || detail.contains(" limit per ") || detail.contains(" ratio per "))
     };
-    if detail.starts_with("failed quota")
-        || detail.starts_with("error looking up service account")
-        || bound("maximum ")
-        || bound("minimum ")
-        || bound("memory max limit to request ")
-        || bound("cpu max limit to request ")
-    {
+    if ["maximum ", "minimum ", "memory max limit to request ", "cpu max limit to request "].into_iter().any(bound) {
         return ConfigurationError;
     }
-    Forbidden
+    table::FORBIDDEN.iter().find(|(begins, _)| detail.starts_with(begins)).map_or(Forbidden, |(_, class)| *class)
 }
 
 /// Of the control plane, not of the workflow.
@@ -186,7 +213,7 @@ const INFRASTRUCTURE: [&str; 13] = [
 ];
 
 fn registry(bare: &str) -> bool {
-    ["image", "registry", "manifest", "MANIFEST_UNKNOWN", "UNAUTHORIZED"].iter().any(|word| bare.contains(word))
+    table::REGISTRY.iter().any(|word| bare.contains(word))
 }
 
 /// The error itself, without Tekton's words before and its guess behind it.
@@ -221,7 +248,7 @@ pub(super) fn outside_quotes(text: &str) -> String {
 
 /// Where nothing but free text is known: phrases between word boundaries, in this order.
 pub(super) fn phrases(reason: &str, message: &str) -> Option<Reason> {
-    let text = words(message);
+    let text = words(&outside_quotes(message));
     let has = |phrase: &str| text.contains(&format!(" {phrase} "));
     let any = |phrases: &[&str]| phrases.iter().any(|phrase| has(phrase));
     let named = words(reason);
@@ -237,11 +264,17 @@ pub(super) fn phrases(reason: &str, message: &str) -> Option<Reason> {
         Some(ImagePullBackOff)
     } else if any(&["invalid", "configuration"]) {
         Some(ConfigurationError)
-    } else if has("task") && has("failed") {
+    } else if has("task") && has("failed") || tells_of_work(message) {
         Some(TaskFailed)
     } else {
         None
     }
+}
+
+/// Free text that tells of a task's or a container's end.
+pub(super) fn tells_of_work(message: &str) -> bool {
+    let text = words(&outside_quotes(message));
+    text.contains(" task failed ") || text.contains(" exited with code ")
 }
 
 /// Words in lower case with one blank around each.

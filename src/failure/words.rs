@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Classification, Reason};
+use super::{Classification, Reason, Weight};
 use crate::line::one_line;
 
 /// What failed, for people.
@@ -33,7 +33,7 @@ impl Classification {
         let step = self.step.as_ref().map(|step| format!(", step {}", name(step))).unwrap_or_default();
         let code = self.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{workflow}{target} failed{task}{step}: {}{code}.", what(self.reason));
+        let _ = writeln!(text, "{workflow}{target} failed{task}{step}: {} ({}){code}.", what(self.reason), self.reason);
         if !self.message.is_empty() {
             let _ = writeln!(text, "Message: {}", quote(&self.message));
         }
@@ -50,6 +50,37 @@ impl Classification {
         text
     }
 
+    /// The same in labelled lines, for a terminal: what failed, where, whether anything ran, why we think so, what the
+    /// controller said, what to do next.
+    #[must_use]
+    pub fn told(&self) -> Vec<(&'static str, String)> {
+        let name = |name: &str| one_line(name, NAME_MAX_CHARS);
+        let task = self.task.as_ref().map(|task| format!("task {}", name(&task.name)));
+        let step = self.step.as_ref().map(|step| format!("step {}", name(step)));
+        let code = self.exit_code.map(|code| format!("exit code {code}"));
+        let place: Vec<_> = [task, step, code].into_iter().flatten().collect();
+        let evidence = self.evidence.iter().map(|it| format!("{}: {} [{}]", it.from, it.says, it.weight.as_str()));
+        // What stands in the evidence is not said twice.
+        let said = quote(&self.message);
+        let said = (!self.evidence.iter().any(|it| it.says.contains(&said))).then_some(("said", said));
+        [("failed", what(self.reason).to_owned()), ("ran", self.ran_in_words().to_owned())]
+            .into_iter()
+            .chain((!place.is_empty()).then(|| ("where", place.join(", "))))
+            .chain(evidence.map(|line| ("why", line)))
+            .chain(said)
+            .chain([("do", recommendation(self.reason).to_owned())])
+            .collect()
+    }
+
+    fn ran_in_words(&self) -> &'static str {
+        let doubt = self.evidence.last().is_none_or(|last| last.weight == Weight::Doubt);
+        match (self.ran, doubt) {
+            (false, _) => "no: the target is as it was",
+            (true, false) => "YES: look at the target before anything runs on it again",
+            (true, true) => "MAYBE: look at the target before anything runs on it again",
+        }
+    }
+
     /// One line of evidence for a warning or a log.
     #[must_use]
     pub fn because(&self) -> String {
@@ -60,16 +91,16 @@ impl Classification {
 
 fn what(reason: Reason) -> &'static str {
     match reason {
-        Reason::OomKilled => "it ran out of memory and was killed (OOMKilled)",
-        Reason::DeadlineExceeded => "it did not finish in time (DeadlineExceeded)",
-        Reason::Forbidden => "it was not allowed to (Forbidden)",
-        Reason::ResourceExhausted => "quota or node resources did not suffice (ResourceExhausted)",
-        Reason::ConfigurationError => "its specification is wrong (ConfigurationError)",
-        Reason::ImagePullBackOff => "an image could not be pulled (ImagePullBackOff)",
-        Reason::TaskFailed => "the task itself failed (TaskFailed)",
-        Reason::Unknown => "the cause is not known (Unknown)",
-        Reason::UnsupportedEngine => "nothing here can execute it (UnsupportedEngine)",
-        Reason::Deduplicated => "another execution had the target (Deduplicated)",
+        Reason::OomKilled => "it ran out of memory and was killed",
+        Reason::DeadlineExceeded => "it did not finish in time",
+        Reason::Forbidden => "it was not allowed to",
+        Reason::ResourceExhausted => "quota or node resources did not suffice",
+        Reason::ConfigurationError => "its specification is wrong",
+        Reason::ImagePullBackOff => "an image could not be pulled",
+        Reason::TaskFailed => "the task itself failed",
+        Reason::Unknown => "the cause is not known",
+        Reason::UnsupportedEngine => "nothing here can execute it",
+        Reason::Deduplicated => "another execution had the target",
     }
 }
 

@@ -45,6 +45,12 @@ impl Write<'_> {
 const FAILED: &str = "Failed";
 const COMPLETED: &str = "Completed";
 
+/// The write turns Failed and says of the run itself that it has failed.
+#[must_use]
+pub fn tells_of_an_ended_run(old: &Record, new: &Record) -> bool {
+    &*new.phase == FAILED && &*old.phase != FAILED && new.run.as_ref().is_some_and(|run| run.failed)
+}
+
 /// Whether the account of the run can matter to what is said of this write.
 #[must_use]
 pub fn needs_account(old: &Record, new: &Record) -> bool {

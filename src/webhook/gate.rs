@@ -97,6 +97,9 @@ pub(super) async fn answer(
             return gate.refuse(webhook.as_str(), &fault, None, started);
         }
     };
+    if webhook == Webhook::Amender {
+        gate.catch_up(&review, deadline.0).await;
+    }
     gate.answer(webhook, &review, started, || match webhook {
         Webhook::Gate => gate.judge(&review, deadline.0),
         Webhook::Amender => gate.amend(&review, deadline.0),

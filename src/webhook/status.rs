@@ -1,6 +1,6 @@
 //! The two webhooks on the status: what it says when it leaves, and whether it may be written so.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -12,7 +12,26 @@ use crate::failure::Account;
 use crate::fault::Fault;
 use crate::status::{self, Write};
 
+/// How long an executor may be ahead of our streams.
+const AHEAD: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 impl Gate {
+    /// An executor that follows its run as we do may write Failed before our streams told us that the run has ended: then a
+    /// moment is worth waiting for, since the flag that is written now stands.
+    pub(super) async fn catch_up(&self, review: &Review<'_>, deadline: Instant) {
+        let Some((old, new)) = sides(review).and_then(|(old, new)| Some((old.ok()?, new.ok()?))) else { return };
+        if review.operation != Operation::Update || !status::tells_of_an_ended_run(&old, &new) {
+            return;
+        }
+        let enough = deadline.min(Instant::now() + AHEAD);
+        while Instant::now() < enough
+            && self.account(review, &new, deadline).is_ok_and(|account| account.is_unsettled())
+        {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Failure details and the name on a clearance.
     pub(super) fn amend(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
         self.with_write(review, deadline, |write| Judgement::Amended(status::amend(write, &self.rules.load())))
@@ -37,12 +56,10 @@ impl Gate {
                 format!("lockkeeper judges workflowexecutions/status.kubernaut.ai here; {what} passed unjudged");
             return Ok(Judgement::Unasked(Some(warning)));
         }
-        let (Operation::Update, Some(old), Some(new)) = (review.operation, review.old_object, review.object) else {
-            return Ok(Judgement::Unasked(None));
-        };
-        let (old, new) = match (record("oldObject", old), record("object", new)) {
-            (Ok(old), Ok(new)) => (old, new),
-            (Err(error), _) | (_, Err(error)) => return Ok(Judgement::Unreadable(error)),
+        let (old, new) = match sides(review).filter(|_| review.operation == Operation::Update) {
+            None => return Ok(Judgement::Unasked(None)),
+            Some((Ok(old), Ok(new))) => (old, new),
+            Some((Err(error), _) | (_, Err(error))) => return Ok(Judgement::Unreadable(error)),
         };
         let account =
             if status::needs_account(&old, &new) { self.account(review, &new, deadline)? } else { Account::Unknown };
@@ -57,6 +74,84 @@ impl Gate {
     }
 }
 
+type Side = Result<Record, ReadError>;
+
+/// Both sides of the write; None: one of them is not there.
+fn sides(review: &Review<'_>) -> Option<(Side, Side)> {
+    let (old, new) = review.old_object.zip(review.object)?;
+    Some((record("oldObject", old), record("object", new)))
+}
+
 fn record(which: &str, object: &RawValue) -> Result<Record, ReadError> {
     Record::from_json(object.get()).map_err(|error| ReadError { path: format!("{which}.{}", error.path), ..error })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::api::tekton::{PipelineRun, TaskRun};
+    use crate::cluster::{Index, Seen, Tracked};
+    use crate::webhook::router;
+
+    fn put<T: Tracked>(index: &Index, object: &Value) {
+        let facts = T::read(&object.to_string()).unwrap();
+        index.put(Seen { key: facts.key().clone(), facts: Ok(facts) });
+    }
+
+    fn run(conditions: &Value) -> Value {
+        json!({"metadata": {"name": "wfe-1", "namespace": "kubernaut-workflows",
+                "labels": {"kubernaut.ai/workflow-execution": "we-1", "kubernaut.ai/source-namespace": "payments"}},
+            "status": {"startTime": "2026-01-05T10:00:00Z", "childReferences": [{"kind": "TaskRun", "name": "t"}], "conditions": conditions}})
+    }
+
+    fn task(conditions: &Value, step: &Value) -> Value {
+        json!({"metadata": {"name": "t", "namespace": "kubernaut-workflows", "labels": {"tekton.dev/pipelineRun": "wfe-1"}},
+            "status": {"podName": "p", "conditions": conditions, "steps": [step]}})
+    }
+
+    /// The executor saw the end before we did: what our streams tell a moment later is what is written.
+    #[tokio::test]
+    async fn a_write_that_is_ahead_of_our_streams_is_judged_by_what_they_tell_then() {
+        let index = Arc::new(Index::default());
+        let goes_on = json!([{"type": "Succeeded", "status": "Unknown", "reason": "Running", "message": "x"}]);
+        put::<PipelineRun>(&index, &run(&goes_on));
+        put::<TaskRun>(&index, &task(&goes_on, &json!({"name": "a"})));
+        let failed = json!({"phase": "Failed", "startTime": "2026-01-05T10:00:00Z", "executionRef": {"name": "wfe-1"},
+            "executionStatus": {"status": "False", "reason": "Failed", "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0"},
+            "failureDetails": {"reason": "TaskFailed", "message": "m", "wasExecutionFailure": true}});
+        let object = |status: &Value| json!({"metadata": {"name": "we-1", "namespace": "payments"}, "spec": {}, "status": status});
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "operation": "UPDATE",
+            "subResource": "status", "namespace": "payments", "name": "we-1",
+            "object": object(&failed), "oldObject": object(&json!({"phase": "Running", "executionRef": {"name": "wfe-1"}}))}});
+        let gate = Arc::new(Gate {
+            index: index.clone(),
+            policy: Arc::default(),
+            rules: Arc::default(),
+            telemetry: Arc::default(),
+        });
+        let app = router(&gate, &crate::config::Limits::default());
+        let request = Request::post("/mutate/workflowexecutions-status").header("content-type", "application/json");
+        let answering = tokio::spawn(app.oneshot(request.body(Body::from(review.to_string())).unwrap()));
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let pulling =
+            json!([{"type": "Succeeded", "status": "False", "reason": "TaskRunImagePullFailed", "message": "x"}]);
+        let waited = json!({"name": "a", "terminated": {"reason": "TaskRunImagePullFailed", "exitCode": 1}});
+        put::<PipelineRun>(
+            &index,
+            &run(&json!([{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "x"}])),
+        );
+        put::<TaskRun>(&index, &task(&pulling, &waited));
+        let response = answering.await.unwrap().unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 100_000).await.unwrap();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        let warning = answer["response"]["warnings"][0].as_str().unwrap();
+        assert!(warning.starts_with("classification corrected: TaskFailed → ImagePullBackOff"), "{answer}");
+    }
 }

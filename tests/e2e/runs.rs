@@ -107,7 +107,7 @@ async fn a_run_that_outlives_its_execution_holds_the_target_also_where_tekton_ca
     readyz_says(gate, 200, "[+] taskruns: 0 objects, 0 unreadable").await;
     assert!(gate.get("/metrics").1.contains(r#"lockkeeper_state_objects{kind="pipelineruns"} 0"#));
     let log = gate.process.log_text();
-    let told = "grant get, list and watch on pipelineruns (apiGroup tekton.dev) in namespace kubernaut-workflows";
+    let told = "grant list and watch on pipelineruns (apiGroup tekton.dev) in namespace kubernaut-workflows";
     assert_eq!(log.matches(told).count(), 1, "{log}");
 
     let world = World::new(server, "outlives").await;

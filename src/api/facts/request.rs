@@ -297,3 +297,22 @@ struct Selection {
 struct Workflow {
     workflow_id: Option<Box<str>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chosen_target_and_workflow_stand_flat_or_in_a_group() {
+        let chosen =
+            r#""remediationTarget":{"kind":"Node","name":"w1"},"selectedWorkflowRef":{"workflowId":"restart"}"#;
+        for status in [chosen.to_owned(), format!(r#""workflowSelection":{{{chosen}}}"#)] {
+            let json = format!(
+                r#"{{"metadata":{{"name":"r"}},"spec":{{"targetResource":{{"kind":"Pod","name":"p","namespace":"n"}}}},"status":{{{status}}}}}"#
+            );
+            let request = RemediationRequest::from_json(&json).unwrap();
+            assert_eq!(request.own_target().unwrap().as_written(), "Node/w1", "{status}");
+            assert_eq!(request.selected_workflow_id.as_deref(), Some("restart"), "{status}");
+        }
+    }
+}

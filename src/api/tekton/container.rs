@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::loose::{Loose, Member, Objects, text, time};
+use super::loose::{Loose, Member, Objects, Present, SomeTime, text, time};
 use crate::api::facts::{Time, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Container {
     pub state: State,
     /// The kubelet named the image: the container was created from it.
     pub has_image: bool,
+    /// How it ended before the kubelet started it again. Of a Pod only: Tekton's are never started again.
+    pub before: Option<Terminated>,
     /// What Tekton's entrypoint said of the end: Completed, Error, Continued, Skipped, TimeoutExceeded …
     pub termination: Box<str>,
 }
@@ -44,7 +46,13 @@ pub struct Terminated {
 impl Container {
     /// What it was is unknown.
     pub(super) fn unreadable() -> Self {
-        Self { name: Box::default(), state: State::Unreadable, has_image: false, termination: Box::default() }
+        Self {
+            name: Box::default(),
+            state: State::Unreadable,
+            has_image: false,
+            before: None,
+            termination: Box::default(),
+        }
     }
 
     #[must_use]
@@ -53,6 +61,12 @@ impl Container {
             State::Terminated(end) => Some(end),
             _ => None,
         }
+    }
+
+    /// How it ended, or how it ended before it was started again.
+    #[must_use]
+    pub fn end(&self) -> Option<&Terminated> {
+        self.terminated().or(self.before.as_ref())
     }
 }
 
@@ -68,11 +82,13 @@ pub(super) struct StoredContainer {
     #[serde(default)]
     name: Loose<Box<str>>,
     #[serde(default, rename = "imageID")]
-    image_id: Loose<Box<str>>,
+    image_id: Present,
     #[serde(default)]
     termination_reason: Loose<Box<str>>,
     #[serde(default)]
     state: Member<States>,
+    #[serde(default)]
+    last_state: Member<States>,
     #[serde(default)]
     waiting: Member<StoredWaiting>,
     #[serde(default)]
@@ -110,7 +126,7 @@ struct StoredTerminated {
     #[serde(default)]
     exit_code: Loose<i32>,
     #[serde(default)]
-    started_at: Loose<Time>,
+    started_at: SomeTime,
     #[serde(default)]
     finished_at: Loose<Time>,
     #[serde(default)]
@@ -120,16 +136,35 @@ struct StoredTerminated {
 impl StoredContainer {
     fn read(self) -> Container {
         let own = States { waiting: self.waiting, running: self.running, terminated: self.terminated };
-        let state = match self.state {
-            Member::Absent => own.read(),
-            Member::Read(states) => states.read(),
-            Member::Unreadable => State::Unreadable,
+        let state = match own.read() {
+            State::None => self.state.read(),
+            state => state,
+        };
+        let before = match self.last_state.read() {
+            State::Terminated(end) => Some(end),
+            State::None => None,
+            // It was something before, and that is not known.
+            _ => Some(Terminated { reason: UNREADABLE.into(), ..Terminated::default() }),
         };
         Container {
             name: text(self.name),
             state,
-            has_image: self.image_id.0.is_some_and(|image| !image.is_empty()),
+            has_image: self.image_id.0,
+            before,
             termination: text(self.termination_reason),
+        }
+    }
+}
+
+/// Stands for a reason that nobody here can read.
+const UNREADABLE: &str = "(unreadable)";
+
+impl Member<States> {
+    fn read(self) -> State {
+        match self {
+            Self::Absent => State::None,
+            Self::Read(states) => states.read(),
+            Self::Unreadable => State::Unreadable,
         }
     }
 }
@@ -141,7 +176,7 @@ impl States {
             (Member::Read(end), ..) => State::Terminated(Terminated {
                 reason: text(end.reason),
                 exit_code: end.exit_code.0,
-                started: time(&end.started_at),
+                started: end.started_at.0,
                 finished: time(&end.finished_at),
                 message: text(end.message),
             }),

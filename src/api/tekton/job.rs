@@ -1,9 +1,10 @@
 //! A stored Kubernetes Job and the Pods of it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::container::{Container, StoredContainer, containers};
-use super::loose::{Loose, Member, Meta, Objects, object, said, text, time};
+use super::loose::{Loose, Member, Objects, Stored, text, time};
 use super::{Condition, Origin, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
@@ -28,7 +29,7 @@ pub struct Pod {
     /// The Job that it belongs to, by label or owner.
     pub job: Option<Box<str>>,
     pub created: Option<Timestamp>,
-    /// Its containers were still to be made, as far as it says.
+    /// It has not begun: no container of it was started.
     pub pending: bool,
     /// The kubelet's own words of the whole Pod: Evicted, DeadlineExceeded …
     pub reason: Box<str>,
@@ -43,15 +44,14 @@ impl Job {
     /// Reads a stored Job; None if it has no name.
     #[must_use]
     pub fn from_json(json: &str) -> Option<Self> {
-        let stored: Stored<JobStatus> = object(json)?;
-        let meta = stored.metadata.0?;
-        let status = match stored.status {
+        let (meta, status) = Stored::read(json)?;
+        let status = match status {
             Member::Read(status) => status,
             Member::Absent => JobStatus::default(),
             // Whatever it says, it had begun to say something.
-            Member::Unreadable => JobStatus { active: Loose(Some(1)), ..JobStatus::default() },
+            Member::Unreadable => JobStatus { active: Count(1), ..JobStatus::default() },
         };
-        let count = |member: &Loose<i64>| member.0.unwrap_or(0).max(0);
+        let count = |member: &Count| member.0;
         let pods =
             [&status.active, &status.succeeded, &status.failed].map(count).into_iter().fold(0, i64::saturating_add);
         let mut conditions: Vec<_> = status.conditions.readable().collect();
@@ -77,10 +77,8 @@ impl Pod {
     /// Reads a stored Pod; None if it has no name.
     #[must_use]
     pub fn from_json(json: &str) -> Option<Self> {
-        let stored: Stored<PodStatus> = object(json)?;
-        let meta = stored.metadata.0?;
-        let waits = !stored.status.is_present();
-        let (status, readable) = match stored.status {
+        let (meta, status) = Stored::read(json)?;
+        let (status, readable) = match status {
             Member::Read(status) => (status, true),
             Member::Absent => (PodStatus::default(), true),
             Member::Unreadable => (PodStatus::default(), false),
@@ -94,23 +92,29 @@ impl Pod {
             key: meta.key()?,
             job: by_label().or_else(|| meta.owned_by("Job")),
             created: meta.created(),
-            pending: waits || said(status.phase).is_some_and(|phase| &*phase == "Pending"),
+            pending: readable
+                && status.phase.is_none_or(|phase| matches!(phase.get(), "null" | "\"\"" | "\"Pending\"")),
             reason: text(status.reason),
             message: text(status.message),
-            scheduled: condition(status.conditions, "PodScheduled"),
+            scheduled: condition(status.conditions, "PodScheduled").said(),
             containers: own,
             init_containers: containers(status.init_container_statuses),
         })
     }
 }
 
-#[derive(Deserialize)]
-#[serde(bound = "S: serde::de::DeserializeOwned")]
-struct Stored<S> {
-    #[serde(default)]
-    metadata: Loose<Meta>,
-    #[serde(default)]
-    status: Member<S>,
+/// A number of Pods. One that cannot be read is some.
+#[derive(Clone, Copy, Default)]
+struct Count(i64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(match raw.get() {
+            "null" => 0,
+            json => serde_json::from_str(json).unwrap_or(1).max(0),
+        }))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -118,15 +122,15 @@ struct Stored<S> {
 struct JobStatus {
     conditions: Objects<StoredCondition>,
     start_time: Loose<Time>,
-    active: Loose<i64>,
-    succeeded: Loose<i64>,
-    failed: Loose<i64>,
+    active: Count,
+    succeeded: Count,
+    failed: Count,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct PodStatus {
-    phase: Loose<Box<str>>,
+    phase: Option<Box<RawValue>>,
     reason: Loose<Box<str>>,
     message: Loose<Box<str>>,
     conditions: Objects<StoredCondition>,

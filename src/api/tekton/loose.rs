@@ -1,5 +1,6 @@
 //! Members of which any form must be borne.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -44,6 +45,32 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Member<T> {
     }
 }
 
+/// Whether something stands there, in whatever form; null and an empty text are nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Present(pub bool);
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(!matches!(raw.get(), "null" | "\"\"")))
+    }
+}
+
+/// A time whose mere presence tells something: one that cannot be read is later than all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SomeTime(pub Option<Timestamp>);
+
+impl<'de> Deserialize<'de> for SomeTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        if matches!(raw.get(), "null" | "\"\"") {
+            return Ok(Self(None));
+        }
+        let read = serde_json::from_str::<Time>(raw.get()).ok().and_then(|time| time.0);
+        Ok(Self(Some(read.unwrap_or(Timestamp::MAX))))
+    }
+}
+
 impl<T> Member<T> {
     pub fn is_present(&self) -> bool {
         !matches!(self, Self::Absent)
@@ -77,6 +104,27 @@ impl<T: DeserializeOwned> Objects<T> {
 
     pub fn readable(self) -> impl Iterator<Item = T> {
         self.0.into_iter().flatten()
+    }
+}
+
+/// A stored object: its metadata, and the status that a controller writes.
+#[derive(Deserialize)]
+#[serde(bound = "S: DeserializeOwned")]
+pub(super) struct Stored<S> {
+    #[serde(default)]
+    metadata: Loose<Meta>,
+    #[serde(default)]
+    status: Member<S>,
+}
+
+impl<S: DeserializeOwned> Stored<S> {
+    /// None: it is no object, or has no metadata. Of an object in which a member stands twice only the name is believed.
+    pub fn read(json: &str) -> Option<(Meta, Member<S>)> {
+        if let Some(stored) = object::<Self>(json) {
+            return Some((stored.metadata.0?, stored.status));
+        }
+        let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
+        Some((object(members.get("metadata")?.get())?, Member::Unreadable))
     }
 }
 

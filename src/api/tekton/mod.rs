@@ -117,6 +117,33 @@ impl StoredCondition {
 }
 
 /// The condition of this type.
-fn condition(all: Objects<StoredCondition>, kind: &str) -> Option<Condition> {
-    all.readable().find(|condition| condition.is(kind)).map(StoredCondition::read)
+enum Found {
+    Said(Condition),
+    Silent,
+    /// One that nobody here can read may have been it.
+    Unreadable,
 }
+
+impl Found {
+    fn said(self) -> Option<Condition> {
+        match self {
+            Self::Said(condition) => Some(condition),
+            Self::Silent | Self::Unreadable => None,
+        }
+    }
+}
+
+fn condition(all: Objects<StoredCondition>, kind: &str) -> Found {
+    let mut odd = false;
+    for condition in all.0 {
+        match condition {
+            Some(condition) if condition.is(kind) => return Found::Said(condition.read()),
+            Some(condition) => odd |= condition.kind.0.is_none(),
+            None => odd = true,
+        }
+    }
+    if odd { Found::Unreadable } else { Found::Silent }
+}
+
+#[cfg(test)]
+mod tests;

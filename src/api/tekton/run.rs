@@ -1,12 +1,12 @@
 //! A stored PipelineRun.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::loose::{Loose, Member, Meta, Objects, object, said, time};
+use super::loose::{Loose, Member, Objects, Stored, said, time};
 use super::task::{StoredStatus, TaskRun};
-use super::{Condition, Origin, StoredCondition, condition};
+use super::{Condition, Found, Origin, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
 /// One PipelineRun, as far as its end and its children are told.
@@ -43,37 +43,36 @@ impl PipelineRun {
     /// Reads a stored PipelineRun; None if it has no name.
     #[must_use]
     pub fn from_json(json: &str) -> Option<Self> {
-        let stored: Stored = object(json)?;
-        let meta = stored.metadata.0?;
+        let (meta, status) = Stored::read(json)?;
         let key = meta.key()?;
-        let (status, readable) = match stored.status {
+        let (status, readable) = match status {
             Member::Absent => (StoredRun::default(), true),
             Member::Read(status) => (status, true),
             Member::Unreadable => (StoredRun::default(), false),
         };
         let mut children: Vec<Child> = status.child_references.0.into_iter().map(Child::read).collect();
-        if !readable {
+        let (inside, tasks_readable) = members(status.task_runs);
+        let (customs, customs_readable) = members(status.runs);
+        let condition = condition(status.conditions, "Succeeded");
+        let told = !matches!(condition, Found::Unreadable);
+        if !(readable && told && tasks_readable && customs_readable) {
             children.push(Child::unknown());
         }
-        let embedded = embedded(&key.namespace, status.task_runs);
-        let named = |name: &str, children: &[Child]| children.iter().any(|child| &*child.name == name);
-        for task in &embedded {
-            if !named(&task.key.name, &children) {
-                let pipeline_task = task.pipeline_task.clone();
-                children.push(Child { name: task.key.name.clone(), is_task_run: true, pipeline_task });
-            }
+        let embedded = embedded(&key.namespace, inside);
+        let named: BTreeSet<Box<str>> = children.iter().map(|child| child.name.clone()).collect();
+        for task in embedded.iter().filter(|task| !named.contains(&task.key.name)) {
+            let pipeline_task = task.pipeline_task.clone();
+            children.push(Child { name: task.key.name.clone(), is_task_run: true, pipeline_task });
         }
-        for name in status.runs.0.unwrap_or_default().into_keys() {
-            if !named(&name, &children) {
-                children.push(Child { name, is_task_run: false, pipeline_task: None });
-            }
+        for name in customs.into_keys().filter(|name| !named.contains(name)) {
+            children.push(Child { name, is_task_run: false, pipeline_task: None });
         }
         let pipeline = status.pipeline_spec.0.unwrap_or_default();
         Some(Self {
             uid: meta.uid(),
             origin: Origin::of(&meta),
             created: meta.created(),
-            condition: condition(status.conditions, "Succeeded").filter(|condition| !condition.says_nothing()),
+            condition: condition.said().filter(|condition| !condition.says_nothing()),
             started: time(&status.start_time),
             completed: time(&status.completion_time),
             children,
@@ -117,7 +116,18 @@ impl Child {
     }
 }
 
-fn embedded(namespace: &str, stored: Loose<BTreeMap<Box<str>, Member<StoredTask>>>) -> Vec<TaskRun> {
+type Named<T> = BTreeMap<Box<str>, T>;
+
+/// The members, and whether they could be read.
+fn members<T>(stored: Member<Named<T>>) -> (Named<T>, bool) {
+    match stored {
+        Member::Absent => (Named::new(), true),
+        Member::Read(members) => (members, true),
+        Member::Unreadable => (Named::new(), false),
+    }
+}
+
+fn embedded(namespace: &str, stored: Named<Member<StoredTask>>) -> Vec<TaskRun> {
     let read = |(name, task): (Box<str>, Member<StoredTask>)| {
         let key = ObjectKey { namespace: namespace.into(), name };
         match task {
@@ -125,15 +135,7 @@ fn embedded(namespace: &str, stored: Loose<BTreeMap<Box<str>, Member<StoredTask>
             _ => TaskRun::embedded(key, None, Member::Unreadable),
         }
     };
-    stored.0.unwrap_or_default().into_iter().map(read).collect()
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    #[serde(default)]
-    metadata: Loose<Meta>,
-    #[serde(default)]
-    status: Member<StoredRun>,
+    stored.into_iter().map(read).collect()
 }
 
 #[derive(Default, Deserialize)]
@@ -146,8 +148,8 @@ struct StoredRun {
     skipped_tasks: Objects<StoredSkip>,
     pipeline_spec: Loose<StoredPipeline>,
     /// v1beta1 before 0.45.
-    task_runs: Loose<BTreeMap<Box<str>, Member<StoredTask>>>,
-    runs: Loose<BTreeMap<Box<str>, Loose<()>>>,
+    task_runs: Member<Named<Member<StoredTask>>>,
+    runs: Member<Named<Loose<()>>>,
 }
 
 #[derive(Deserialize)]

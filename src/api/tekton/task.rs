@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::container::{Container, StoredContainer, containers};
-use super::loose::{Loose, Member, Meta, Objects, object, text, time};
-use super::{Condition, StoredCondition, condition};
+use super::loose::{Loose, Member, Objects, Present, Stored, time};
+use super::{Condition, Found, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
 /// One TaskRun: the attempt that stands in its status, and those before it.
@@ -40,9 +40,8 @@ impl TaskRun {
     /// Reads a stored TaskRun; None if it has no name.
     #[must_use]
     pub fn from_json(json: &str) -> Option<Self> {
-        let stored: Stored = object(json)?;
-        let meta = stored.metadata.0?;
-        let (last, earlier) = attempts(stored.status);
+        let (meta, status) = Stored::read(json)?;
+        let (last, earlier) = attempts(status);
         Some(Self {
             key: meta.key()?,
             uid: meta.uid(),
@@ -81,19 +80,11 @@ impl Attempt {
     }
 }
 
-#[derive(Deserialize)]
-struct Stored {
-    #[serde(default)]
-    metadata: Loose<Meta>,
-    #[serde(default)]
-    status: Member<StoredStatus>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct StoredStatus {
     conditions: Objects<StoredCondition>,
-    pod_name: Loose<Box<str>>,
+    pod_name: Present,
     start_time: Loose<Time>,
     completion_time: Loose<Time>,
     steps: Objects<StoredContainer>,
@@ -111,12 +102,18 @@ impl StoredStatus {
     }
 
     fn attempt(self) -> Attempt {
+        let condition = condition(self.conditions, "Succeeded");
+        let mut steps = containers(self.steps);
+        if matches!(condition, Found::Unreadable) {
+            // Whatever its outcome was, a step may have been at work for it.
+            steps.push(Container::unreadable());
+        }
         Attempt {
-            condition: condition(self.conditions, "Succeeded").unwrap_or_default(),
-            has_pod: !text(self.pod_name).is_empty(),
+            condition: condition.said().unwrap_or_default(),
+            has_pod: self.pod_name.0,
             started: time(&self.start_time),
             completed: time(&self.completion_time),
-            steps: containers(self.steps),
+            steps,
             sidecars: containers(self.sidecars),
         }
     }
