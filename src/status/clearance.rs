@@ -44,8 +44,9 @@ pub(super) fn refuse(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
     let invalid = |member: &str, told: String| {
         Some(Refusal::new(Reason::ClearanceInvalid, &format!("{CLEARANCE}{member}"), told))
     };
-    if &*new.phase != FAILED {
-        let phase = if new.phase.is_empty() { "not begun" } else { &new.phase };
+    // One that comes with the failure itself would lift a hold that nobody has looked at.
+    if &*new.phase != FAILED || &*old.phase != FAILED {
+        let phase = if old.phase.is_empty() { "not begun" } else { &old.phase };
         return invalid("", format!("only a Failed execution holds its target; this one is {phase}"));
     }
     if !holds(new) {

@@ -96,7 +96,9 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
         return immutable("", "the record of a failure is not dropped".to_owned());
     }
     // A run that lost its tasks contradicts nothing that was recorded.
-    let ours = attested.is_some_and(|found| found.task.is_some() && is == Some(found.reason.as_str()));
+    // Not to know is nothing that a record attests.
+    let knows = |found: &&failure::Classification| found.task.is_some() && found.reason != failure::Reason::Unknown;
+    let ours = attested.filter(knows).is_some_and(|found| is == Some(found.reason.as_str()));
     let gone = is.is_none_or(str::is_empty);
     if was != is && (!open(was) || gone && was.is_some_and(|text| !text.is_empty())) && !ours {
         let told = format!(

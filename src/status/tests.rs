@@ -496,6 +496,12 @@ fn what_a_clearance_needs() {
 }
 
 #[test]
+fn a_clearance_does_not_come_with_the_failure_that_it_lifts() {
+    let row = write(running(), cleared(signed()));
+    assert_eq!(row.refused(), Some((Reason::ClearanceInvalid, "status.blockClearance".to_owned())));
+}
+
+#[test]
 fn service_accounts_do_not_clear_unless_they_are_named() {
     let account = "system:serviceaccount:ops:healer";
     let sent = cleared(with(signed(), "clearedBy", json!(account)));

@@ -26,7 +26,7 @@ impl Gate {
         }
         let enough = deadline.min(Instant::now() + AHEAD);
         while Instant::now() < enough
-            && self.account(review, &new, deadline).is_ok_and(|account| account.is_unsettled())
+            && self.account(review, &old, &new, deadline).is_ok_and(|account| account.is_unsettled())
         {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -61,16 +61,21 @@ impl Gate {
             Some((Ok(old), Ok(new))) => (old, new),
             Some((Err(error), _) | (_, Err(error))) => return Ok(Judgement::Unreadable(error)),
         };
-        let account =
-            if status::needs_account(&old, &new) { self.account(review, &new, deadline)? } else { Account::Unknown };
+        let account = if status::needs_account(&old, &new) {
+            self.account(review, &old, &new, deadline)?
+        } else {
+            Account::Unknown
+        };
         let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
         Ok(judge(&write))
     }
 
     /// What the index knows of the run that carries the execution out.
-    fn account(&self, review: &Review<'_>, new: &Record, deadline: Instant) -> Result<Account, Fault> {
+    fn account(&self, review: &Review<'_>, old: &Record, new: &Record, deadline: Instant) -> Result<Account, Fault> {
         let Some(execution) = review.key() else { return Ok(Account::Unknown) };
-        self.index.account(&execution, new.created, new.run_name.as_deref(), deadline).map_err(not_ready)
+        // The run that stood there before: a writer does not choose the evidence.
+        let run = old.run_name.as_deref().or(new.run_name.as_deref());
+        self.index.account(&execution, new.created, run, deadline).map_err(not_ready)
     }
 }
 
