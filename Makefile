@@ -78,7 +78,7 @@ bench: ## Benchmarks; figures and their meaning in docs/performance.md
 .PHONY: fuzz
 fuzz: $(CACHE)/tools/bin/cargo-fuzz ## Fuzz the readers of failures for FUZZ_SECONDS (180); needs a nightly compiler
 	@mkdir -p fuzz/corpus/classify
-	@PATH="$(CACHE)/tools/bin:$$PATH" $(CARGO) +nightly fuzz run classify fuzz/corpus/classify fuzz/seeds/classify -- \
+	@PATH="$(CACHE)/tools/bin:$$PATH" $(CARGO) +nightly fuzz run -s none classify fuzz/corpus/classify fuzz/seeds/classify -- \
 	-max_total_time=$${FUZZ_SECONDS:-180} -max_len=16384
 
 $(CACHE)/tools/bin/cargo-fuzz:
