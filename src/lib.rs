@@ -4,8 +4,8 @@
 //!             main → cli → run ────────────────────────────────────────┐ knows all, decides nothing
 //!    SHELL    webhook                       tls          telemetry     │
 //!               │  └─ cluster ─ manifest                     │         │
-//!    PURE       └──→ routing, failure ←──────────────────────┘         │
-//!                fault │                                       config ─┘
+//!    PURE       └──→ routing, status ←───────────────────────┘         │
+//!                fault │       └→ failure                      config ─┘
 //!                     api   line
 //! ```
 //!

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use lockkeeper::api::facts::{ObjectKey, RemediationRequest, Target, WorkflowExecution};
+use lockkeeper::api::facts::{ObjectKey, ReadError, RemediationRequest, Target, WorkflowExecution};
 use lockkeeper::api::tekton::{PipelineRun, TaskRun};
 use lockkeeper::cluster::{Index, Input, Seen, Tracked};
 use lockkeeper::failure::{Account, Reason, Weight};
@@ -39,6 +39,12 @@ fn seen<T: Tracked>(object: &Value) -> Seen<T> {
 
 fn put<T: Tracked>(index: &Index, object: &Value) {
     index.put(seen::<T>(object));
+}
+
+/// The news of its deletion tells nothing more of it.
+fn remove<T: Tracked>(index: &Index, key: ObjectKey) {
+    let silent = ReadError { path: ".".to_owned(), problem: "nothing is told".to_owned() };
+    index.removed::<T>(Seen { key, facts: Err(silent) });
 }
 
 /// The run `wfe-1` of `payments/we`, created at ten.
@@ -170,9 +176,9 @@ fn what_was_seen_at_work_counts_also_where_no_record_shows_it_any_more() {
     // So it does when the run is made again under the same name, and after it is gone.
     let mut again = run(&Value::Null);
     again["metadata"]["uid"] = json!("r2");
-    index.remove::<TaskRun>(&key(RUNS, "wfe-1-a"));
+    remove::<TaskRun>(&index, key(RUNS, "wfe-1-a"));
     put::<PipelineRun>(&index, &again);
-    index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+    remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
     assert_eq!(account(&index), Account::Gone { ran: true });
 }
 
@@ -208,7 +214,7 @@ fn tasks_that_go_before_a_run_that_is_over_take_nothing_back() {
     let index = index();
     put::<TaskRun>(&index, &never_pulled());
     put::<PipelineRun>(&index, &run(&failed()));
-    index.remove::<TaskRun>(&key(RUNS, "wfe-1-a"));
+    remove::<TaskRun>(&index, key(RUNS, "wfe-1-a"));
     index.removed::<PipelineRun>(seen(&run(&failed())));
     assert_eq!(account(&index), Account::Gone { ran: false });
 }
@@ -221,7 +227,7 @@ fn a_later_doubt_takes_back_that_nothing_ran() {
     let mut lost = never_pulled();
     lost["status"]["steps"][0]["terminated"]["reason"] = json!("ContainerStatusUnknown");
     put::<TaskRun>(&index, &lost);
-    index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+    remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
     assert_eq!(account(&index), Account::Gone { ran: true });
 }
 
@@ -237,7 +243,7 @@ fn a_run_that_belongs_to_another_is_not_ours() {
     assert!(matches!(account_of(&index, 5, None), Account::GoesOn { .. }), "clocks differ a little");
     assert_eq!(account_of(&index, 60, None), Account::Unknown, "of an earlier execution of this name");
     put::<TaskRun>(&index, &at_work());
-    index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+    remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
     assert_eq!(account_of(&index, 5, None), Account::Gone { ran: true });
     assert_eq!(account_of(&index, 60, None), Account::Unknown);
 }
@@ -266,7 +272,7 @@ fn of_two_runs_the_one_that_goes_on_is_told_and_all_that_ran_counts() {
     second["status"]["childReferences"] = json!([]);
     put::<PipelineRun>(&index, &second);
     assert!(matches!(account(&index), Account::GoesOn { .. }));
-    index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+    remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
     assert_eq!(ran(&account(&index)), Some(true), "the first one ran");
 }
 
@@ -276,10 +282,10 @@ fn the_memory_ends_with_the_execution() {
     let index = index();
     put::<WorkflowExecution>(&index, &execution);
     put::<PipelineRun>(&index, &run(&going_on()));
-    index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+    remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
     put::<WorkflowExecution>(&index, &execution);
     assert_eq!(account(&index), Account::Gone { ran: true }, "a change of the execution ends nothing");
-    index.remove::<WorkflowExecution>(&key("payments", "we"));
+    remove::<WorkflowExecution>(&index, key("payments", "we"));
     assert_eq!(account(&index), Account::Unknown);
 }
 
@@ -291,7 +297,7 @@ fn of_executions_that_were_never_seen_the_latest_are_remembered() {
         let mut one = run(&going_on());
         one["metadata"]["labels"]["kubernaut.ai/workflow-execution"] = json!(execution(i).name);
         put::<PipelineRun>(&index, &one);
-        index.remove::<PipelineRun>(&key(RUNS, "wfe-1"));
+        remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
     }
     let deadline = Instant::now() + Duration::from_secs(10);
     let known = |i: usize| index.account(&execution(i), None, None, deadline).unwrap() != Account::Unknown;
@@ -360,7 +366,7 @@ fn a_run_is_on_the_target_of_its_execution_else_on_the_one_that_it_was_made_for(
     assert_eq!(holder(&index, "Node/stored", Some("eu")).as_deref(), Some("payments/we"));
     put::<WorkflowExecution>(&index, &execution("no target at all", "Failed"));
     assert_eq!(held("Node/made-for").as_deref(), Some("payments/we"));
-    index.remove::<WorkflowExecution>(&key("payments", "we"));
+    remove::<WorkflowExecution>(&index, key("payments", "we"));
     assert_eq!(held("Node/made-for").as_deref(), Some("payments/we"), "deleted, and its run was not");
     put::<PipelineRun>(&index, &{
         let mut over = made.clone();

@@ -172,7 +172,7 @@ fn live_on<T: Tracked>(index: &Index, mut world: World, events: &[Event], twice:
                 }
                 Event::Deleted(i) => {
                     world.remove(i);
-                    index.remove::<T>(&key(*i));
+                    index.removed(seen::<T>(*i, None));
                 }
                 Event::Vanished(i) => {
                     world.remove(i);
@@ -359,7 +359,8 @@ fn an_object_stored_under_another_name_than_its_own_is_known_once() {
         index.put(Seen { key: key(0), facts });
     }
     assert_eq!(counts(&index), [(0, 0), (1, 0)]);
-    index.remove::<WorkflowExecution>(&ObjectKey { namespace: "default".into(), name: "x".into() });
+    let own = ObjectKey { namespace: "default".into(), name: "x".into() };
+    index.removed(Seen { key: own, facts: WorkflowExecution::from_json(&wfe) });
     let question = Request::target(Target::parse("Node/w", None).unwrap());
     assert!(routing::decide(&question, &view(&index, &question), &Policy::default(), at(0)).admitted());
 }

@@ -27,6 +27,18 @@ impl GoDuration {
     pub const fn get(self) -> Duration {
         self.0
     }
+
+    /// As Go itself writes whole seconds into an object: zero units stay, so that a Go client stores the same text again.
+    #[must_use]
+    pub fn as_stored(self) -> String {
+        let seconds = self.get().as_secs();
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        match (hours, minutes) {
+            (0, 0) => format!("{seconds}s"),
+            (0, _) => format!("{minutes}m{seconds}s"),
+            _ => format!("{hours}h{minutes}m{seconds}s"),
+        }
+    }
 }
 
 impl From<Duration> for GoDuration {
@@ -55,20 +67,6 @@ impl FromStr for GoDuration {
 }
 
 /// Whole seconds, without units that are zero: `1m27s`, `1h`, `0s`.
-impl GoDuration {
-    /// As Go itself writes whole seconds into an object: zero units stay, so that a Go client stores the same text again.
-    #[must_use]
-    pub fn as_stored(self) -> String {
-        let seconds = self.get().as_secs();
-        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        match (hours, minutes) {
-            (0, 0) => format!("{seconds}s"),
-            (0, _) => format!("{minutes}m{seconds}s"),
-            _ => format!("{hours}h{minutes}m{seconds}s"),
-        }
-    }
-}
-
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = Duration::from_secs(self.0.as_secs());

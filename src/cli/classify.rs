@@ -110,8 +110,7 @@ impl Found {
     }
 
     fn take_task(&mut self, task: TaskRun) {
-        if let Some(run) = &task.pipeline_run {
-            let run = ObjectKey { namespace: task.key.namespace.clone(), name: run.clone() };
+        if let Some(run) = task.run_key() {
             self.tasks_of.entry(run).or_default().push(task.key.clone());
         }
         self.tasks.insert(task.key.clone(), task);
@@ -119,8 +118,7 @@ impl Found {
 
     fn take_pod(&mut self, pod: Pod) {
         if let Some(job) = &pod.job {
-            let job = ObjectKey { namespace: pod.key.namespace.clone(), name: job.clone() };
-            self.pods_of.entry(job).or_default().push(pod);
+            self.pods_of.entry(pod.key.beside(job)).or_default().push(pod);
         }
     }
 
@@ -153,8 +151,7 @@ impl Found {
     }
 
     fn tasks_of(&self, run: &PipelineRun) -> Vec<&TaskRun> {
-        let child = |name: &str| ObjectKey { namespace: run.key.namespace.clone(), name: name.into() };
-        let referred = run.children.iter().filter(|child| child.is_task_run).map(|it| child(&it.name));
+        let referred = run.children.iter().filter(|child| child.is_task_run).map(|child| run.key.beside(&child.name));
         let labelled = self.tasks_of.get(&run.key).into_iter().flatten().cloned();
         let keys: std::collections::BTreeSet<_> = referred.chain(labelled).collect();
         keys.iter().filter_map(|key| self.tasks.get(key)).collect()

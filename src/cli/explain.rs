@@ -45,7 +45,7 @@ struct Question {
 impl Explain {
     pub fn run(self) -> anyhow::Result<Ended> {
         if self.object.is_none() && self.target.is_none() {
-            anyhow::bail!("name a WorkflowExecution or RemediationRequest as NS/NAME, or a --target; see --help");
+            anyhow::bail!(NOTHING_ASKED);
         }
         let policy = self.asking.policy()?;
         let target = self.target.as_deref().map(|text| Target::parse(text, self.cluster.as_deref())).transpose();
@@ -73,6 +73,8 @@ fn parse_key(text: &str) -> Result<ObjectKey, String> {
     Ok(ObjectKey { namespace: namespace.into(), name: name.into() })
 }
 
+const NOTHING_ASKED: &str = "name a WorkflowExecution or RemediationRequest as NS/NAME, or a --target; see --help";
+
 /// With a target at hand the name is a parent's, as in the command that a refusal shows.
 fn question(index: &Index, object: Option<&ObjectKey>, target: Option<Target>) -> anyhow::Result<Question> {
     match (object, target) {
@@ -93,7 +95,7 @@ fn question(index: &Index, object: Option<&ObjectKey>, target: Option<Target>) -
                 anyhow::bail!("{key}: no WorkflowExecution and no RemediationRequest of this name that can be read")
             }
         },
-        (None, None) => anyhow::bail!("name a WorkflowExecution or RemediationRequest as NS/NAME, or a --target"),
+        (None, None) => anyhow::bail!(NOTHING_ASKED),
     }
 }
 

@@ -119,12 +119,7 @@ impl Index {
         }
     }
 
-    /// Forgets an object that was deleted.
-    pub fn remove<T: Tracked>(&self, key: &ObjectKey) {
-        self.world.write().lose::<T>(key, Parting::Seen);
-    }
-
-    /// Forgets an object that was deleted; its last state, which came with the news, is taken in first.
+    /// Forgets an object that was deleted; its last state, which came with the news, is taken in first where it can be read.
     pub fn removed<T: Tracked>(&self, last: Seen<T>) {
         let mut world = self.world.write();
         if let Ok(facts) = last.facts {

@@ -3,7 +3,8 @@
 //! In: watch streams of a cluster, or a folder of manifests. Out: a `routing::View` for one question, a
 //! `failure::Account` of one execution's run.
 //! Never: decides, answers, lists from the API server while a request waits.
-//! Fails: an input that is silent only grows old and says so; Tekton's, which may not be there, do not count then; one object that cannot be read is counted and left out.
+//! Fails: an input that is silent only grows old and says so; Tekton's, which may not be there, do not count then; one
+//! object that cannot be read is counted and left out.
 
 mod folder;
 mod index;

@@ -8,9 +8,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::index::{Map, Parting, Table, Tracked, World};
 use super::inputs::Input;
-use crate::api::facts::{ObjectKey, ReadError, Target, TargetId};
+use crate::api::facts::{ObjectKey, ReadError, Target, TargetId, missing};
 use crate::api::tekton::{PipelineRun, TaskRun};
-use crate::failure::{self, Account, Evidence, Source, Weight};
+use crate::failure::{self, Account, Weight};
 use crate::routing;
 
 /// Servers of one cluster stamp creations by clocks that differ: only what is older by more belongs to an earlier
@@ -90,26 +90,14 @@ impl Runs {
     }
 
     fn told(&self, run: &PipelineRun, seen: bool) -> Account {
-        let tasks = self.tasks_of(run);
-        let mut account = Account::of(run, tasks.iter().map(AsRef::as_ref), seen);
-        if let Account::Failed(failed) = &mut account
-            && !failed.ran
-            // Runs and tasks come by two streams: a task that goes on in an ended run is one of which the end is not known.
-            && let Some(task) = tasks.iter().find(|task| !task_ended(task))
-        {
-            failed.ran = true;
-            let from = Source { kind: "TaskRun", object: Some(task.key.clone()), container: None };
-            let says = "has not ended as far as is known, and its run has".to_owned();
-            failed.evidence.push(Evidence { from, says, weight: Weight::Doubt });
-        }
-        account
+        Account::of(run, self.tasks_of(run).iter().map(AsRef::as_ref), seen)
     }
 
     /// Those that say so themselves, and those that the run refers to.
     fn tasks_of(&self, run: &PipelineRun) -> Vec<Arc<TaskRun>> {
         let mut tasks = self.by_run.get(&run.key).cloned().unwrap_or_default();
         for child in run.children.iter().filter(|child| child.is_task_run) {
-            let key = ObjectKey { namespace: run.key.namespace.clone(), name: child.name.clone() };
+            let key = run.key.beside(&child.name);
             if !tasks.iter().any(|task| task.key == key) {
                 // One that says it belongs to another run is that one's.
                 let stray = |task: &Arc<TaskRun>| task.pipeline_run.as_ref().is_none_or(|of| *of == run.key.name);
@@ -143,7 +131,7 @@ impl Runs {
 
     /// Its task changed.
     fn note_run_of(&mut self, task: &TaskRun) {
-        if let Some(run) = run_of(task).and_then(|run| self.runs.get(&run)) {
+        if let Some(run) = task.run_key().and_then(|run| self.runs.get(&run)) {
             self.note(&run);
         }
     }
@@ -246,14 +234,6 @@ fn goes_on(run: &PipelineRun) -> bool {
     !run.ended() && run.completed.is_none()
 }
 
-fn task_ended(task: &TaskRun) -> bool {
-    task.last.condition.succeeded() || task.last.condition.failed()
-}
-
-fn nameless() -> ReadError {
-    ReadError { path: "metadata.name".to_owned(), problem: "missing or empty".to_owned() }
-}
-
 impl Tracked for PipelineRun {
     const INPUT: Input = Input::PipelineRuns;
 
@@ -262,7 +242,7 @@ impl Tracked for PipelineRun {
     }
 
     fn read(json: &str) -> Result<Self, ReadError> {
-        Self::from_json(json).ok_or_else(nameless)
+        Self::from_json(json).ok_or_else(|| missing("metadata.name"))
     }
 
     fn table(world: &mut World) -> &mut Table<Self> {
@@ -304,7 +284,7 @@ impl Tracked for TaskRun {
     }
 
     fn read(json: &str) -> Result<Self, ReadError> {
-        Self::from_json(json).ok_or_else(nameless)
+        Self::from_json(json).ok_or_else(|| missing("metadata.name"))
     }
 
     fn table(world: &mut World) -> &mut Table<Self> {
@@ -312,21 +292,16 @@ impl Tracked for TaskRun {
     }
 
     fn link(self: &Arc<Self>, world: &mut World) {
-        if let Some(run) = run_of(self) {
+        if let Some(run) = self.run_key() {
             world.runs.by_run.entry(run).or_default().push(self.clone());
         }
         world.runs.note_run_of(self);
     }
 
     fn unlink(&self, world: &mut World) {
-        let Some(run) = run_of(self) else { return };
+        let Some(run) = self.run_key() else { return };
         remove_from(&mut world.runs.by_run, &run, &self.key);
     }
-}
-
-fn run_of(task: &TaskRun) -> Option<ObjectKey> {
-    let name = task.pipeline_run.clone()?;
-    Some(ObjectKey { namespace: task.key.namespace.clone(), name })
 }
 
 fn remove_from<T: Tracked>(lists: &mut Map<ObjectKey, Vec<Arc<T>>>, list: &ObjectKey, key: &ObjectKey) {

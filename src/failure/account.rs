@@ -30,7 +30,7 @@ impl Account {
     pub fn of<'a>(run: &'a PipelineRun, tasks: impl IntoIterator<Item = &'a TaskRun>, seen: bool) -> Self {
         let tasks: Vec<_> = tasks.into_iter().collect();
         match of_run(run, tasks.iter().copied(), seen) {
-            Some(classification) => Self::Failed(classification),
+            Some(found) => Self::Failed(unless_a_task_goes_on(found, &tasks)),
             None if run.ended() => Self::Succeeded,
             None => Self::GoesOn { ran: may_have_run(run, tasks) },
         }
@@ -50,30 +50,33 @@ impl Account {
     /// None: nothing is known that it could be held against.
     #[must_use]
     pub fn against_failed(&self, reason: Reason, message: &str) -> Option<Classification> {
-        let ran = |message: String, says: &str| {
-            Some(Classification {
-                reason,
-                ran: true,
-                task: None,
-                step: None,
-                exit_code: None,
-                message: message.into(),
-                failed_at: None,
-                evidence: vec![Source::nameless("PipelineRun").says(Weight::Run, says)],
-            })
+        let ran = |message: &str, says: &str| {
+            let says = Source::nameless("PipelineRun").says(Weight::Run, says);
+            Some(Classification::of_whole(reason, true, message, vec![says]))
         };
         match self {
             Self::Failed(found) => Some(found.clone()),
             Self::GoesOn { .. } => {
                 let told = message.strip_suffix(GOES_ON).unwrap_or(message).trim_end_matches("; ");
                 let said = [told, GOES_ON].into_iter().filter(|words| !words.is_empty());
-                ran(said.collect::<Vec<_>>().join("; "), "it goes on")
+                ran(&said.collect::<Vec<_>>().join("; "), "it goes on")
             }
-            Self::Succeeded => ran(message.to_owned(), "it ended well"),
-            Self::Gone { ran: true } => ran(message.to_owned(), "it was seen at work before it was deleted"),
+            Self::Succeeded => ran(message, "it ended well"),
+            Self::Gone { ran: true } => ran(message, "it was seen at work before it was deleted"),
             Self::Gone { ran: false } | Self::Unknown => None,
         }
     }
+}
+
+/// Runs and tasks are told one by one: a task that goes on in a run that has ended is one whose end is not known yet.
+fn unless_a_task_goes_on(mut found: Classification, tasks: &[&TaskRun]) -> Classification {
+    let ended = |task: &TaskRun| task.last.condition.succeeded() || task.last.condition.failed();
+    if let Some(task) = tasks.iter().find(|task| !ended(task)).filter(|_| !found.ran) {
+        let says = "has not ended as far as is known, and its run has";
+        found.ran = true;
+        found.evidence.push(Source::of("TaskRun", &task.key).says(Weight::Doubt, says));
+    }
+    found
 }
 
 /// What the message says of a run that outlives its execution.

@@ -47,8 +47,8 @@ pub(super) fn look(attempt: &Attempt, created: Option<Timestamp>, left_over: boo
         return None;
     }
     let class = row.map_or(Class::Steps, |row| row.class);
-    let attempt = &if left_over && class != Class::Steps { without_steps(attempt) } else { attempt.clone() };
-    let scene = Scene { attempt, created, source };
+    let stepless = (left_over && class != Class::Steps).then(|| Attempt { steps: Vec::new(), ..attempt.clone() });
+    let scene = Scene { attempt: stepless.as_ref().unwrap_or(attempt), created, source };
     let (standing, (reason, evidence)) = match class {
         Class::Cancelled if text::cancelled_by_timeout(&condition.message) => {
             (Standing::OutOfTime, scene.out_of_time())
@@ -245,10 +245,6 @@ impl Scene<'_> {
         };
         name.strip_prefix("build-step-").or_else(|| name.strip_prefix("step-"))
     }
-}
-
-fn without_steps(attempt: &Attempt) -> Attempt {
-    Attempt { steps: Vec::new(), ..attempt.clone() }
 }
 
 /// Tekton's entrypoint says that its end is no failure of its own. Where a child of it was killed for its memory, it

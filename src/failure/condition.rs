@@ -11,32 +11,18 @@ pub fn of_condition(reason: &str, message: &str, started: bool) -> Classificatio
     let source = Source::nameless("PipelineRun");
     let (class, evidence) = class(reason, message, &source);
     let (ran, attested) = ran(reason, message, started, class, &source);
+    let evidence = std::iter::once(evidence).chain(attested).collect();
     Classification {
-        reason: class,
-        ran,
-        task: None,
-        step: None,
         exit_code: text::exit(message).map(|exit| exit.code),
-        message: message.into(),
-        failed_at: None,
-        evidence: [Some(evidence), attested].into_iter().flatten().collect(),
+        ..Classification::of_whole(class, ran, message, evidence)
     }
 }
 
 /// Judges a run of which nothing at all is told: that it ran cannot be excluded.
 #[must_use]
 pub fn of_nothing(message: &str) -> Classification {
-    let source = Source::nameless("PipelineRun");
-    Classification {
-        reason: Unknown,
-        ran: true,
-        task: None,
-        step: None,
-        exit_code: None,
-        message: message.into(),
-        failed_at: None,
-        evidence: vec![source.says(Weight::Doubt, "there was a run, and nothing is known of it")],
-    }
+    let doubt = Source::nameless("PipelineRun").says(Weight::Doubt, "there was a run, and nothing is known of it");
+    Classification::of_whole(Unknown, true, message, vec![doubt])
 }
 
 pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Evidence) {

@@ -51,6 +51,14 @@ pub struct Classification {
     pub evidence: Vec<Evidence>,
 }
 
+impl Classification {
+    /// Of which no task, step or end is known.
+    fn of_whole(reason: Reason, ran: bool, message: &str, evidence: Vec<Evidence>) -> Self {
+        let (task, step, exit_code, failed_at) = (None, None, None, None);
+        Self { reason, ran, task, step, exit_code, message: message.into(), failed_at, evidence }
+    }
+}
+
 /// The task that failed first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedTask {

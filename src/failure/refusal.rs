@@ -17,14 +17,6 @@ pub fn of_refusal(code: u16, reason: &str, message: &str) -> Classification {
         _ => Unknown,
     };
     let weight = if text::api_error(message).is_some() { Weight::Embedded } else { Weight::Run };
-    Classification {
-        reason: class,
-        ran: false,
-        task: None,
-        step: None,
-        exit_code: None,
-        message: message.into(),
-        failed_at: None,
-        evidence: vec![source.says(weight, format!("refused the run: {code} {reason}: {}", words::quote(message)))],
-    }
+    let says = source.says(weight, format!("refused the run: {code} {reason}: {}", words::quote(message)));
+    Classification::of_whole(class, false, message, vec![says])
 }

@@ -1,6 +1,6 @@
 //! The way of one review, and the gate: may this WorkflowExecution be created, changed, deleted?
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, header};
+use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 
 use super::answer::{self, Answer};
@@ -97,14 +98,14 @@ pub(super) async fn answer(
             return gate.refuse(webhook.as_str(), &fault, None, started);
         }
     };
-    if webhook == Webhook::Amender {
-        gate.catch_up(&review, deadline.0).await;
-    }
-    gate.answer(webhook, &review, started, || match webhook {
-        Webhook::Gate => gate.judge(&review, deadline.0),
-        Webhook::Amender => gate.amend(&review, deadline.0),
-        Webhook::Guard => gate.guard(&review, deadline.0),
-    })
+    let judging = async {
+        match webhook {
+            Webhook::Gate => gate.judge(&review, deadline.0),
+            Webhook::Amender => gate.amend(&review, deadline.0).await,
+            Webhook::Guard => gate.guard(&review, deadline.0),
+        }
+    };
+    gate.answer(webhook, &review, started, judging).await
 }
 
 impl Gate {
@@ -128,15 +129,15 @@ impl Gate {
     }
 
     /// A panic on the way is a fault of this one request, and its uid is still known here.
-    fn answer(
+    async fn answer(
         &self,
         webhook: Webhook,
         review: &Review<'_>,
         started: Instant,
-        judge: impl FnOnce() -> Result<Judgement, Fault>,
+        judging: impl Future<Output = Result<Judgement, Fault>>,
     ) -> Response<Body> {
-        let answered =
-            catch_unwind(AssertUnwindSafe(|| judge().map(|judgement| self.tell(webhook, review, &judgement, started))));
+        let answering = async { judging.await.map(|judgement| self.tell(webhook, review, &judgement, started)) };
+        let answered = AssertUnwindSafe(answering).catch_unwind().await;
         match answered.unwrap_or(Err(Fault::Panicked)) {
             Ok(response) => response,
             Err(fault) => self.refuse(webhook.as_str(), &fault, Some(review), started),
@@ -216,7 +217,7 @@ mod tests {
             };
             let body = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"DELETE"}}"#;
             let review = Review::decode(body).unwrap();
-            let response = gate.answer(webhook, &review, Instant::now(), || panic!("injected"));
+            let response = gate.answer(webhook, &review, Instant::now(), async { panic!("injected") }).await;
             assert_eq!(response.status(), 500);
             let answer = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
             let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
@@ -226,7 +227,8 @@ mod tests {
                 webhook.as_str()
             );
             assert!(gate.telemetry.scrape(&[], &[]).contains(&counted));
-            let response = gate.answer(webhook, &review, Instant::now(), || gate.judge(&review, Instant::now()));
+            let judging = async { gate.judge(&review, Instant::now()) };
+            let response = gate.answer(webhook, &review, Instant::now(), judging).await;
             assert_eq!(response.status(), 200);
         }
     }

@@ -5,7 +5,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::api::facts::{Mapping, plainly};
+use crate::api::facts::{Mapping, TWICE, plainly};
 
 /// Why two objects cannot be compared.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ fn same_value(old: &RawValue, new: &RawValue) -> Result<bool, NoSpec> {
 
 fn twice(error: &serde_json::Error) -> Option<NoSpec> {
     let told = plainly(error);
-    told.starts_with("duplicate field").then_some(NoSpec::Twice(told))
+    told.starts_with(TWICE).then_some(NoSpec::Twice(told))
 }
 
 /// A value whose objects say no member twice.
@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         while let Some((name, Unique(value))) = map.next_entry::<String, Unique>()? {
             if members.contains_key(&name) {
                 let name = crate::line::one_line(&name, 80);
-                return Err(serde::de::Error::custom(format_args!("duplicate field `{name}`")));
+                return Err(serde::de::Error::custom(format_args!("{TWICE} `{name}`")));
             }
             members.insert(name, value);
         }

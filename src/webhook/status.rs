@@ -1,5 +1,6 @@
 //! The two webhooks on the status: what it says when it leaves, and whether it may be written so.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
@@ -19,55 +20,50 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 impl Gate {
     /// An executor that follows its run as we do may write Failed before our streams told us that the run has ended: then a
     /// moment is worth waiting for, since the flag that is written now stands.
-    pub(super) async fn catch_up(&self, review: &Review<'_>, deadline: Instant) {
-        let Some((old, new)) = sides(review).and_then(|(old, new)| Some((old.ok()?, new.ok()?))) else { return };
-        if review.operation != Operation::Update || !status::tells_of_an_ended_run(&old, &new) {
+    async fn catch_up(&self, review: &Review<'_>, old: &Record, new: &Record, deadline: Instant) {
+        if !status::tells_of_an_ended_run(old, new) {
             return;
         }
         let enough = deadline.min(Instant::now() + AHEAD);
         while Instant::now() < enough
-            && self.account(review, &old, &new, deadline).is_ok_and(|account| account.is_unsettled())
+            && self.account(review, old, new, deadline).is_ok_and(|account| account.is_unsettled())
         {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
     /// Failure details and the name on a clearance.
-    pub(super) fn amend(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
-        self.with_write(review, deadline, |write| Judgement::Amended(status::amend(write, &self.rules.load())))
+    pub(super) async fn amend(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
+        let (old, new) = match written(review) {
+            ControlFlow::Continue(sides) => sides,
+            ControlFlow::Break(judgement) => return Ok(judgement),
+        };
+        self.catch_up(review, &old, &new, deadline).await;
+        let account = self.needed_account(review, &old, &new, deadline)?;
+        let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
+        Ok(Judgement::Amended(status::amend(&write, &self.rules.load())))
     }
 
     /// What may not be unsaid.
     pub(super) fn guard(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
-        self.with_write(review, deadline, |write| Judgement::Guarded {
-            refusal: status::guard(write, &self.rules.load()),
-            clearing: status::clearing(write).map(str::to_owned),
-        })
+        let (old, new) = match written(review) {
+            ControlFlow::Continue(sides) => sides,
+            ControlFlow::Break(judgement) => return Ok(judgement),
+        };
+        let account = self.needed_account(review, &old, &new, deadline)?;
+        let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
+        let refusal = status::guard(&write, &self.rules.load());
+        Ok(Judgement::Guarded { refusal, clearing: status::clearing(&write).map(str::to_owned) })
     }
 
-    fn with_write(
+    fn needed_account(
         &self,
         review: &Review<'_>,
+        old: &Record,
+        new: &Record,
         deadline: Instant,
-        judge: impl FnOnce(&Write<'_>) -> Judgement,
-    ) -> Result<Judgement, Fault> {
-        if let Some(what) = review.foreign("status") {
-            let warning =
-                format!("lockkeeper judges workflowexecutions/status.kubernaut.ai here; {what} passed unjudged");
-            return Ok(Judgement::Unasked(Some(warning)));
-        }
-        let (old, new) = match sides(review).filter(|_| review.operation == Operation::Update) {
-            None => return Ok(Judgement::Unasked(None)),
-            Some((Ok(old), Ok(new))) => (old, new),
-            Some((Err(error), _) | (_, Err(error))) => return Ok(Judgement::Unreadable(error)),
-        };
-        let account = if status::needs_account(&old, &new) {
-            self.account(review, &old, &new, deadline)?
-        } else {
-            Account::Unknown
-        };
-        let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
-        Ok(judge(&write))
+    ) -> Result<Account, Fault> {
+        if status::needs_account(old, new) { self.account(review, old, new, deadline) } else { Ok(Account::Unknown) }
     }
 
     /// What the index knows of the run that carries the execution out.
@@ -79,12 +75,18 @@ impl Gate {
     }
 }
 
-type Side = Result<Record, ReadError>;
-
-/// Both sides of the write; None: one of them is not there.
-fn sides(review: &Review<'_>) -> Option<(Side, Side)> {
-    let (old, new) = review.old_object.zip(review.object)?;
-    Some((record("oldObject", old), record("object", new)))
+/// Both sides of a status write, or what is said where it is none or cannot be read.
+fn written(review: &Review<'_>) -> ControlFlow<Judgement, (Record, Record)> {
+    if let Some(what) = review.foreign("status") {
+        let warning = format!("lockkeeper judges workflowexecutions/status.kubernaut.ai here; {what} passed unjudged");
+        return ControlFlow::Break(Judgement::Unasked(Some(warning)));
+    }
+    let sides = review.old_object.zip(review.object).filter(|_| review.operation == Operation::Update);
+    let Some((old, new)) = sides else { return ControlFlow::Break(Judgement::Unasked(None)) };
+    match (record("oldObject", old), record("object", new)) {
+        (Ok(old), Ok(new)) => ControlFlow::Continue((old, new)),
+        (Err(error), _) | (_, Err(error)) => ControlFlow::Break(Judgement::Unreadable(error)),
+    }
 }
 
 fn record(which: &str, object: &RawValue) -> Result<Record, ReadError> {
@@ -122,7 +124,7 @@ mod tests {
     }
 
     /// The executor saw the end before we did: what our streams tell a moment later is what is written.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_write_that_is_ahead_of_our_streams_is_judged_by_what_they_tell_then() {
         let index = Arc::new(Index::default());
         let goes_on = json!([{"type": "Succeeded", "status": "Unknown", "reason": "Running", "message": "x"}]);

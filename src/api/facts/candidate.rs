@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::lenient::{Mapping, Named};
-use super::{ObjectKey, ParentRef, Target, locate, plainly, said};
+use super::{ObjectKey, ParentRef, TWICE, Target, locate, plainly, said};
 
 /// What a candidate asks, well formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,9 +76,6 @@ fn decode(json: &str) -> Result<Object, NotACandidate> {
         NotACandidate::Malformed(vec![cause])
     })
 }
-
-/// How serde says that a member stands there twice.
-const TWICE: &str = "duplicate field";
 
 /// Fit for a terminal, and bounded.
 fn printable(text: &str, max: usize) -> String {

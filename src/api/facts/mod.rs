@@ -33,6 +33,14 @@ pub struct ObjectKey {
     pub name: Box<str>,
 }
 
+impl ObjectKey {
+    /// Another of this name in the same namespace.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        Self { namespace: self.namespace.clone(), name: name.into() }
+    }
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
@@ -96,6 +104,9 @@ pub(crate) fn locate<'de, T: Deserialize<'de>>(
     }
 }
 
+/// How a decoder says that a member stands there twice.
+pub(crate) const TWICE: &str = "duplicate field";
+
 /// What a decoder says, without what it found: that may be anybody's secret, and ends up in a log.
 pub(crate) fn plainly(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -110,7 +121,7 @@ pub(crate) fn plainly(error: &serde_json::Error) -> String {
 }
 
 /// A missing member that the facts rest on.
-fn missing(path: &str) -> ReadError {
+pub(crate) fn missing(path: &str) -> ReadError {
     ReadError { path: path.to_owned(), problem: "missing or empty".to_owned() }
 }
 

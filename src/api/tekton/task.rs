@@ -59,6 +59,12 @@ impl TaskRun {
         Self { key, uid: Box::default(), pipeline_run: None, pipeline_task, created: None, last, earlier }
     }
 
+    /// The PipelineRun that it says it belongs to.
+    #[must_use]
+    pub fn run_key(&self) -> Option<ObjectKey> {
+        Some(self.key.beside(self.pipeline_run.as_ref()?))
+    }
+
     /// Every attempt, the last one first.
     pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         std::iter::once(&self.last).chain(&self.earlier)

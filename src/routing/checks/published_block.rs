@@ -32,7 +32,7 @@ fn reason(block: &Block) -> Reason {
 }
 
 fn culprit(parent: &RemediationRequest, block: &Block) -> Culprit {
-    let beside_parent = |name: &str| ObjectKey { namespace: parent.key.namespace.clone(), name: name.into() };
+    let beside_parent = |name: &str| parent.key.beside(name);
     match (&block.blocking_workflow_execution, &block.duplicate_of) {
         (Some(name), _) => Culprit { kind: Kind::WorkflowExecution, key: beside_parent(name) },
         (None, Some(name)) => Culprit::request(&beside_parent(name)),
