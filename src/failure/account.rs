@@ -41,9 +41,20 @@ impl Account {
     pub fn is_unsettled(&self) -> bool {
         match self {
             Self::GoesOn { .. } => true,
-            Self::Failed(found) => found.ran && found.evidence.iter().any(|evidence| evidence.weight == Weight::Doubt),
+            Self::Failed(found) => found.in_doubt(),
             _ => false,
         }
+    }
+
+    /// What a status tells by itself, held against this account: where it is known that nothing ran, there is no doubt.
+    #[must_use]
+    pub fn settles(&self, mut found: Classification) -> Classification {
+        if *self == (Self::Gone { ran: false }) && found.in_doubt() {
+            found.ran = false;
+            found.evidence.retain(|evidence| evidence.weight != Weight::Doubt);
+            found.evidence.push(Source::nameless("PipelineRun").says(Weight::Run, "went before anything of it ran"));
+        }
+        found
     }
 
     /// What a status has to say that calls the execution Failed, with this reason and message, while the account is this.

@@ -1,16 +1,22 @@
-//! A run of which nothing but its condition is known, and that refers to no child.
+//! A run of which nothing but its condition is known.
 
 use super::Reason::{self, *};
 use super::evidence::{Evidence, Source, Weight};
 use super::table::{self, Class, Start};
 use super::{Classification, started, text, words};
 
-/// Judges by reason and message alone.
+/// Judges by reason and message alone, as a WorkflowExecution's status repeats them: it does not say what children there were.
 #[must_use]
 pub fn of_condition(reason: &str, message: &str, started: bool) -> Classification {
     let source = Source::nameless("PipelineRun");
     let (class, evidence) = class(reason, message, &source);
-    let (ran, attested) = ran(reason, message, started, class, &source);
+    let (ran, attested) = match ran(reason, message, started, class, &source) {
+        (false, None) if leaves_open(reason, message) => (
+            true,
+            Some(source.says(Weight::Doubt, format!("reason {reason}, and what became of its tasks is not told"))),
+        ),
+        told => told,
+    };
     let evidence = std::iter::once(evidence).chain(attested).collect();
     Classification {
         exit_code: text::exit(message).map(|exit| exit.code),
@@ -23,6 +29,11 @@ pub fn of_condition(reason: &str, message: &str, started: bool) -> Classificatio
 pub fn of_nothing(message: &str) -> Classification {
     let doubt = Source::nameless("PipelineRun").says(Weight::Doubt, "there was a run, and nothing is known of it");
     Classification::of_whole(Unknown, true, message, vec![doubt])
+}
+
+/// Tekton gives the reason with tasks at work as well, and its message does not count them.
+fn leaves_open(reason: &str, message: &str) -> bool {
+    table::pipeline_run(reason).is_some_and(|row| row.start == Start::Open) && text::counts(message).is_none()
 }
 
 pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Evidence) {
@@ -57,7 +68,7 @@ fn by_phrases(reason: &str, message: &str) -> Option<Reason> {
     Some(if own { TaskFailed } else { class })
 }
 
-/// No child: nothing ran, where the words are Tekton's own. Of other words the class decides, and the start.
+/// The run refers to no child: nothing ran, where the words are Tekton's own. Of other words the class decides, and the start.
 pub(super) fn ran(
     reason: &str,
     message: &str,

@@ -52,6 +52,18 @@ pub struct Classification {
 }
 
 impl Classification {
+    /// It rests on what cannot be excluded, and on nobody's word.
+    #[must_use]
+    pub fn in_doubt(&self) -> bool {
+        self.ran && self.evidence.iter().any(|evidence| evidence.weight == Weight::Doubt)
+    }
+
+    /// The same evidence for no more than that something ran.
+    #[must_use]
+    pub fn only_that_it_ran(self, reason: Reason, message: &str) -> Self {
+        Self::of_whole(reason, true, message, self.evidence)
+    }
+
     /// Of which no task, step or end is known.
     fn of_whole(reason: Reason, ran: bool, message: &str, evidence: Vec<Evidence>) -> Self {
         let (task, step, exit_code, failed_at) = (None, None, None, None);

@@ -177,12 +177,21 @@ impl<'a> Scene<'a> {
     /// The strongest evidence that a step of a child ran, in whichever attempt.
     fn children_ran(&self) -> Option<Evidence> {
         let known = self.tasks.iter().filter_map(|task| started::task(task)).min_by_key(|found| found.weight);
-        known.or_else(|| {
-            let child = self.unread().next()?;
-            let kind = if child.is_task_run { "TaskRun" } else { "child" };
-            let name = if child.name.is_empty() { "(nameless)" } else { &*child.name };
-            Some(self.source.says(Weight::Doubt, format!("{kind} {name} is referred to and cannot be read")))
-        })
+        known.or_else(|| self.unread_child()).or_else(|| self.uncounted())
+    }
+
+    fn unread_child(&self) -> Option<Evidence> {
+        let child = self.unread().next()?;
+        let kind = if child.is_task_run { "TaskRun" } else { "child" };
+        let name = if child.name.is_empty() { "(nameless)" } else { &*child.name };
+        Some(self.source.says(Weight::Doubt, format!("{kind} {name} is referred to and cannot be read")))
+    }
+
+    /// The run counts more tasks than are known.
+    fn uncounted(&self) -> Option<Evidence> {
+        let (told, known) = (text::counts(&self.condition.message)?.completed, self.tasks.len());
+        let missing = !self.tasks.is_empty() && usize::try_from(told).is_ok_and(|told| told > known);
+        missing.then(|| self.source.says(Weight::Doubt, format!("{told} tasks completed, and {known} are known")))
     }
 
     /// Children that the run refers to and of which nothing is known.

@@ -330,9 +330,7 @@ fn a_refused_creation_is_judged_by_the_servers_words_then_by_its_code() {
             r#"Internal error occurred: failed calling webhook "v": failed to call webhook: Post "https://x": dial tcp 1.1.1.1:443: connect: connection refused"#,
             Unknown,
         ),
-        (500, "InternalError", "etcdserver: request timed out", Unknown),
         (503, "ServiceUnavailable", "the server is currently unable to handle the request", Unknown),
-        (504, "Timeout", "Timeout: request did not complete within requested timeout", Unknown),
         (507, "InsufficientStorage", "no room", ResourceExhausted),
     ];
     for (code, reason, message, expected) in rows {
@@ -340,6 +338,99 @@ fn a_refused_creation_is_judged_by_the_servers_words_then_by_its_code() {
         assert_eq!((found.reason, found.ran), (expected, false), "{code} {reason} {message}");
         assert!(found.evidence[0].says.starts_with(&format!("refused the run: {code} {reason}: ")));
     }
+}
+
+#[test]
+fn where_no_answer_came_the_run_may_have_been_stored() {
+    for (code, reason, message) in [
+        (500, "InternalError", "etcdserver: request timed out"),
+        (500, "InternalError", "etcdserver: leader changed"),
+        (504, "Timeout", "Timeout: request did not complete within requested timeout - context deadline exceeded"),
+        (504, "", ""),
+        (502, "", "bad gateway"),
+        (0, "Timeout", ""),
+        (
+            0,
+            "",
+            r#"Post "https://10.96.0.1:443/apis/tekton.dev/v1/namespaces/n/pipelineruns": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"#,
+        ),
+        (0, "", r#"Post "https://10.96.0.1:443/apis": net/http: request canceled"#),
+        (
+            0,
+            "",
+            r#"Post "https://10.96.0.1:443/apis": read tcp 10.0.0.1:4242->10.96.0.1:443: read: connection reset by peer"#,
+        ),
+        (0, "", r#"Post "https://10.96.0.1:443/apis": read tcp 10.0.0.1:4242->10.96.0.1:443: i/o timeout"#),
+        (0, "", r#"Post "https://10.96.0.1:443/apis": http2: client connection lost"#),
+        (0, "", r#"Post "https://10.96.0.1:443/apis": unexpected EOF"#),
+        (0, "", r#"Post "https://10.96.0.1:443/apis": EOF"#),
+    ] {
+        let found = of_refusal(code, reason, message);
+        assert_eq!((found.reason, found.ran), (Reason::Unknown, true), "{code} {reason} {message}");
+        assert_eq!(found.evidence.last().unwrap().weight, Weight::Doubt);
+    }
+    for (code, message) in [
+        // It never got there.
+        (0, r#"Post "https://10.96.0.1:443/apis": dial tcp 10.96.0.1:443: i/o timeout"#),
+        (0, r#"Post "https://10.96.0.1:443/apis": net/http: TLS handshake timeout"#),
+        // Admission comes before storage.
+        (
+            500,
+            r#"Internal error occurred: failed calling webhook "v": failed to call webhook: Post "https://x": context deadline exceeded"#,
+        ),
+        (500, r#"Internal error occurred: failed calling webhook "v": failed to call webhook: Post "https://x": EOF"#),
+        // Names are nobody's words.
+        (
+            403,
+            r#"pipelineruns.tekton.dev "EOF" is forbidden: User "context deadline exceeded" cannot create resource "pipelineruns""#,
+        ),
+    ] {
+        assert!(!of_refusal(code, "", message).ran, "{message}");
+    }
+}
+
+// A condition that a status repeats.
+
+#[test]
+fn a_status_does_not_say_what_children_there_were() {
+    let timeout = r#"PipelineRun "r" failed to finish within "1h0m0s""#;
+    for (reason, message, ran) in [
+        ("PipelineRunTimeout", timeout, true),
+        ("Cancelled", r#"PipelineRun "r" was cancelled"#, true),
+        ("CreateRunFailed", "x", true),
+        ("Failed", "x", true),
+        ("Failed", "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0", true),
+        // Said before there can be any, or with their number.
+        ("CouldntGetTask", "x", false),
+        ("ParameterMissing", "x", false),
+        ("Failed", "Tasks Completed: 0 (Failed: 0, Cancelled 0), Skipped: 2", false),
+        ("Cancelled", "Tasks Completed: 0 (Failed: 0, Cancelled 0), Skipped: 2", false),
+        // Nobody's words, as fixed.
+        ("PipelineRunFailed", "unexpected error occurred", false),
+        ("TaskRunImagePullFailed", "Failed to pull image: image pull backoff", false),
+    ] {
+        for started in [true, false] {
+            assert_eq!(of_condition(reason, message, started).ran, ran, "{reason} {message} {started}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_counts_more_tasks_than_are_known_may_have_run() {
+    let waiting = r#"{"metadata": {"name": "t"}, "status": {"podName": "p", "conditions": [{"type": "Succeeded", "status": "False", "reason": "TaskRunImagePullFailed", "message": "x"}],
+        "steps": [{"name": "a", "terminated": {"reason": "TaskRunImagePullFailed", "exitCode": 1}}]}}"#;
+    let task = TaskRun::from_json(waiting).unwrap();
+    let found = |completed: usize| {
+        let run = format!(
+            r#"{{"metadata": {{"name": "r"}}, "status": {{"childReferences": [{{"kind": "TaskRun", "name": "t"}}],
+            "conditions": [{{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "Tasks Completed: {completed} (Failed: 1, Cancelled 0), Skipped: 0"}}]}}}}"#
+        );
+        of_run(&PipelineRun::from_json(&run).unwrap(), [&task], false).unwrap()
+    };
+    assert_eq!((found(1).reason, found(1).ran), (Reason::ImagePullBackOff, false));
+    let more = found(2);
+    assert_eq!((more.reason, more.ran), (Reason::ImagePullBackOff, true));
+    assert_eq!(more.evidence.last().unwrap().says, "2 tasks completed, and 1 are known");
 }
 
 // What is known of a run.

@@ -212,6 +212,25 @@ const INFRASTRUCTURE: [&str; 13] = [
     "unexpected EOF",
 ];
 
+/// An error in place of an answer: the API server may have stored what it was sent. One that it says before it stores
+/// anything, such as a webhook's, is none.
+pub(super) fn answer_lost(message: &str) -> bool {
+    const LOST: [&str; 9] = [
+        "etcdserver: request timed out",
+        "etcdserver: leader changed",
+        "Timeout: request did not complete",
+        "context deadline exceeded",
+        "request canceled",
+        "connection reset by peer",
+        "http2: ",
+        "EOF",
+        "i/o timeout",
+    ];
+    let bare = outside_quotes(message);
+    let unsent = ["failed calling webhook", "dial tcp ", "TLS handshake"].iter().any(|phrase| bare.contains(phrase));
+    !unsent && LOST.iter().any(|phrase| bare.contains(phrase))
+}
+
 fn registry(bare: &str) -> bool {
     table::REGISTRY.iter().any(|word| bare.contains(word))
 }

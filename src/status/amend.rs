@@ -1,22 +1,22 @@
 //! What the mutating webhook changes: the members that it means to, and nothing else.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::details::{self, Judged, Source};
 use super::{Rules, Write, clearance};
 use crate::api::duration::GoDuration;
 use crate::api::facts::Timestamp;
-use crate::failure::{Classification, Reason, Subject};
+use crate::failure::{Account, Classification, Reason, Subject};
 use crate::line::one_line;
 
 /// As the schema of a condition has it: our patch must not make a write one that is refused.
 const CONDITION_MESSAGE_MAX_CHARS: usize = 32_768;
 
-/// One member of the object and what it becomes.
+/// One member of the object and what it becomes; None: it goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     pub path: Vec<String>,
-    pub value: Value,
+    pub value: Option<Value>,
 }
 
 /// What a write says when it leaves.
@@ -58,6 +58,14 @@ pub fn amend(write: &Write<'_>, rules: &Rules) -> Amendment {
 
 impl Amendment {
     fn set(&mut self, members: &[&str], value: Value) {
+        self.change(members, Some(value));
+    }
+
+    fn unset(&mut self, members: &[&str]) {
+        self.change(members, None);
+    }
+
+    fn change(&mut self, members: &[&str], value: Option<Value>) {
         let path = std::iter::once("status").chain(members.iter().copied()).map(str::to_owned).collect();
         self.changes.push(Change { path, value });
     }
@@ -76,6 +84,9 @@ fn classify(write: &Write<'_>, judged: &Judged, amendment: &mut Amendment) {
                 if theirs.get(member) != Some(&value) && !(value == json!(false) && theirs.get(member).is_none()) {
                     amendment.set(&["failureDetails", member], value);
                 }
+            }
+            if matches!(write.account, Account::Failed(_)) && from != Some(found.reason) {
+                unsay(theirs, found, amendment);
             }
         }
     }
@@ -110,22 +121,37 @@ fn members(write: &Write<'_>, found: &Classification) -> Vec<(&'static str, Valu
     members
 }
 
+/// The run's record names another failure: the place of the one that was sent is not its place.
+fn unsay(theirs: &Map<String, Value>, found: &Classification, amendment: &mut Amendment) {
+    for (member, known) in [("failedStepName", found.step.is_some()), ("exitCode", found.exit_code.is_some())] {
+        if !known && theirs.contains_key(member) {
+            amendment.unset(&["failureDetails", member]);
+        }
+    }
+    if found.task.is_none() {
+        for (member, none) in no_task() {
+            if theirs.get(member) != Some(&none) {
+                amendment.set(&["failureDetails", member], none);
+            }
+        }
+    }
+}
+
+/// As upstream writes a task that is not known.
+fn no_task() -> [(&'static str, Value); 2] {
+    [("failedTaskIndex", json!(0)), ("failedTaskName", json!(""))]
+}
+
 /// What the schema asks for beside, where no details were sent.
-fn complete(
-    write: &Write<'_>,
-    found: &Classification,
-    wanted: Vec<(&'static str, Value)>,
-) -> serde_json::Map<String, Value> {
+fn complete(write: &Write<'_>, found: &Classification, wanted: Vec<(&'static str, Value)>) -> Map<String, Value> {
     let at = found.failed_at.or(write.new.completed).unwrap_or(write.now);
     let took = write.new.started.map_or_else(|| "0s".to_owned(), |started| between(started, at));
     let asked = [
-        ("failedTaskIndex", json!(0)),
-        ("failedTaskName", json!("")),
         ("message", json!("no message was recorded")),
         ("failedAt", json!(whole_seconds(at))),
         ("executionTimeBeforeFailure", json!(took)),
     ];
-    asked.into_iter().chain(wanted).map(|(member, value)| (member.to_owned(), value)).collect()
+    no_task().into_iter().chain(asked).chain(wanted).map(|(member, value)| (member.to_owned(), value)).collect()
 }
 
 /// Nothing in the status goes on saying the old thing; nothing is added that was not there.

@@ -57,8 +57,12 @@ pub(super) fn refuse(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
         return Some(Refusal::new(Reason::ClearanceForbidden, CLEARANCE, told));
     }
     if !rules.clearance.may_clear(user) {
-        let told = "a service account may not clear (clearance.serviceAccounts); a person has to look first".to_owned();
-        return Some(Refusal::new(Reason::ClearanceForbidden, CLEARANCE, told));
+        let told = if user.starts_with("system:serviceaccount:") {
+            "a service account may not clear (clearance.serviceAccounts); a person has to look first"
+        } else {
+            "this user is a part of Kubernetes; a person has to look first"
+        };
+        return Some(Refusal::new(Reason::ClearanceForbidden, CLEARANCE, told.to_owned()));
     }
     let reason = new.clearance_text("clearReason").unwrap_or_default();
     let (words, wanted) = (reason.split_whitespace().count(), rules.clearance.min_reason_words);

@@ -36,15 +36,29 @@ pub(super) fn theirs(write: &Write<'_>) -> Option<Reason> {
 
 /// The details as they should be; None: what is sent stands.
 pub(super) fn judge(write: &Write<'_>, mode: Mode) -> Option<Judged> {
-    let theirs = theirs(write);
-    if mode == Mode::Off || theirs.is_some_and(Reason::executors_own) {
+    if mode == Mode::Off {
         return None;
     }
-    let told = theirs.filter(|reason| *reason != Reason::Unknown);
-    let Judged { mut found, source } = look(write, theirs.unwrap_or(Reason::Unknown))?;
-    let attested = source == Source::Run;
-    if told.is_some() && !(mode == Mode::Correct && attested) {
-        return None;
+    let theirs = theirs(write);
+    let Judged { mut found, source } = look(write, theirs)?;
+    let told = match theirs {
+        None | Some(Reason::Unknown) => None,
+        // A run of its own that did something is what no execution has that never had the target.
+        Some(own) if own.executors_own() => {
+            let contradicted = mode == Mode::Correct && source == Source::Run && found.ran && write.turns_failed();
+            return contradicted.then_some(Judged { found, source });
+        }
+        Some(told) => Some(told),
+    };
+    if let Some(told) = told {
+        let attested = source == Source::Run || found.ran && !found.in_doubt();
+        if mode != Mode::Correct || !attested {
+            return None;
+        }
+        // A status that tells of a start says that it ran, and no more against the one who writes it.
+        if source == Source::Status {
+            found = found.only_that_it_ran(told, message(write));
+        }
     }
     // Not to know is no contradiction, and neither is a run that lost its tasks.
     if found.reason == Reason::Unknown || found.task.is_none() && recorded(write) == theirs {
@@ -67,29 +81,35 @@ fn goes_on_unsaid(write: &Write<'_>, found: &Classification) -> bool {
     matches!(write.account, Account::GoesOn { .. }) && write.new.failure_text("message") != Some(&found.message)
 }
 
-fn look(write: &Write<'_>, theirs: Reason) -> Option<Judged> {
-    let message = write.new.failure_text("message").unwrap_or_default();
-    if let Some(found) = write.account.against_failed(theirs, message) {
+fn message<'a>(write: &Write<'a>) -> &'a str {
+    write.new.failure_text("message").unwrap_or_default()
+}
+
+fn look(write: &Write<'_>, theirs: Option<Reason>) -> Option<Judged> {
+    // What the executor says of itself names no failure of a run.
+    let reason = theirs.filter(|reason| !reason.executors_own()).unwrap_or(Reason::Unknown);
+    if let Some(found) = write.account.against_failed(reason, message(write)) {
         return Some(Judged { found, source: Source::Run });
     }
     // Once terminal, a status is no evidence about itself.
     if !write.turns_failed() {
         return None;
     }
-    Some(Judged { found: from_status(write, message)?, source: Source::Status })
+    Some(Judged { found: write.account.settles(from_status(write)?), source: Source::Status })
 }
 
-fn from_status(write: &Write<'_>, message: &str) -> Option<Classification> {
-    let new = write.new;
+fn from_status(write: &Write<'_>) -> Option<Classification> {
+    let Write { old, new, .. } = *write;
     if let Some(run) = new.run.as_ref().filter(|run| run.failed) {
         return Some(failure::of_condition(&run.reason, &run.message, new.started.is_some()));
     }
-    if let Some(error) = refused_creation(message) {
+    if let Some(error) = refused_creation(message(write)) {
         return Some(failure::of_refusal(0, "", error));
     }
-    // There is a run, and nobody says what became of it.
-    let has_run = new.run_name.is_some() || new.started.is_some();
-    (new.failure.is_none() && has_run).then(|| failure::of_nothing(new.failure_reason.as_deref().unwrap_or_default()))
+    // There is a run, or was before this write, and nobody says what became of it.
+    let has_run = [old, new].iter().any(|side| side.run_name.is_some() || side.started.is_some());
+    let said = new.failure_text("message").or(new.failure_reason.as_deref());
+    has_run.then(|| failure::of_nothing(said.unwrap_or_default()))
 }
 
 /// What upstream's executor writes where the API server refused the run.

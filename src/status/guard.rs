@@ -1,6 +1,6 @@
 //! What a status may not say any more, once it said something else.
 
-use super::{COMPLETED, FAILED, Rules, Write, clearance};
+use super::{COMPLETED, FAILED, Rules, Write, clearance, details};
 use crate::failure::{self, Account};
 use crate::line::one_line;
 
@@ -54,7 +54,11 @@ impl Refusal {
 /// Judges one write of a status. None: it passes.
 #[must_use]
 pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
-    phase(write).or_else(|| failure(write)).or_else(|| clearance::refuse(write, rules)).or_else(|| deduplication(write))
+    phase(write)
+        .or_else(|| failure(write))
+        .or_else(|| bent(write, rules))
+        .or_else(|| clearance::refuse(write, rules))
+        .or_else(|| deduplication(write))
 }
 
 /// The reason of the clearance that a write brings, for the audit log.
@@ -99,11 +103,13 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
     // Not to know is nothing that a record attests.
     let knows = |found: &&failure::Classification| found.task.is_some() && found.reason != failure::Reason::Unknown;
     let ours = attested.filter(knows).is_some_and(|found| is == Some(found.reason.as_str()));
-    let gone = is.is_none_or(str::is_empty);
-    if was != is && (!open(was) || gone && was.is_some_and(|text| !text.is_empty())) && !ours {
+    let gone = is.is_none_or(str::is_empty) && was.is_some_and(|text| !text.is_empty());
+    // They say that the execution never had the target, and are known when it ends.
+    let disowns = is.and_then(failure::Reason::from_text).is_some_and(failure::Reason::executors_own);
+    if was != is && (!open(was) || gone || disowns) && !ours {
         let told = format!(
             "{} was recorded and does not become {}",
-            one_line(was.unwrap_or_default(), 40),
+            one_line(was.filter(|text| !text.is_empty()).unwrap_or("no reason"), 40),
             one_line(is.filter(|text| !text.is_empty()).unwrap_or("none"), 40)
         );
         return immutable(".reason", told);
@@ -114,6 +120,20 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
         return immutable(".wasExecutionFailure", told.to_owned());
     }
     None
+}
+
+/// The write turns Failed and leaves the amender saying what happened: what takes a "ran" back is a webhook after it.
+fn bent(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
+    let found = details::judge(write, rules.classification).filter(|_| write.turns_failed())?.found;
+    let disowned = details::theirs(write).is_some_and(failure::Reason::executors_own);
+    (found.ran && (disowned || !write.new.ran())).then(|| {
+        let told = format!(
+            "something ran, or may have ({}), and this says that nothing did. Send it again; if it is refused again, look for a \
+             mutating webhook that changes it after lockkeeper",
+            one_line(&found.because(), 200)
+        );
+        Refusal::new(Reason::FailureImmutable, "status.failureDetails.wasExecutionFailure", told)
+    })
 }
 
 fn deduplication(write: &Write<'_>) -> Option<Refusal> {

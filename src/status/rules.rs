@@ -39,9 +39,12 @@ impl Default for Clearance {
 }
 
 impl Clearance {
-    /// People may clear; a service account only if it is named.
+    /// People may clear; a service account only if it is named. What else Kubernetes itself names with `system:` is nobody,
+    /// but for the administrator's name in the kubeconfig that some distributions make.
     pub(super) fn may_clear(&self, user: &str) -> bool {
-        let Some(account) = user.strip_prefix("system:serviceaccount:") else { return true };
+        let Some(account) = user.strip_prefix("system:serviceaccount:") else {
+            return user == "system:admin" || !user.starts_with("system:");
+        };
         let account = account.replacen(':', "/", 1);
         self.service_accounts.split_whitespace().any(|named| named == account)
     }

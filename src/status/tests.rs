@@ -79,7 +79,10 @@ fn apply(status: &mut Value, changes: Vec<Change>) {
             Value::Array(list) => &mut list[member.parse::<usize>().unwrap()],
             place => &mut place[member.as_str()],
         });
-        parent[last.as_str()] = value;
+        match value {
+            Some(value) => parent[last.as_str()] = value,
+            None => assert!(parent.as_object_mut().unwrap().remove(last).is_some(), "what is not there cannot go"),
+        }
     }
 }
 
@@ -244,8 +247,10 @@ fn what_is_right_already_is_left_alone() {
         (failed("OOMKilled", true), killed()),
         (failed("OOMKilled", true), Account::Unknown),
         (failed("TaskFailed", true), Account::Unknown),
-        (failed("Unknown", false), Account::Unknown),
-        (failed("Deduplicated", false), killed()),
+        (without(without(failed("Unknown", false), "startTime"), "executionRef"), Account::Unknown),
+        (failed("Unknown", true), Account::Unknown),
+        (failed("Deduplicated", false), not_pulled()),
+        (failed("Deduplicated", false), Account::Unknown),
         (failed("UnsupportedEngine", false), Account::Unknown),
         (failed("Unknown", true), Account::Gone { ran: true }),
         (failed("TaskFailed", false), Account::Gone { ran: false }),
@@ -253,9 +258,104 @@ fn what_is_right_already_is_left_alone() {
         (json!({"phase": "Completed"}), killed()),
         (running(), killed()),
     ] {
-        let amendment = write(running(), new.clone()).knowing(account).amended();
+        let amendment = write(json!({"phase": "Running"}), new.clone()).knowing(account).amended();
         assert_eq!(amendment, Amendment::default(), "{new}");
     }
+}
+
+#[test]
+fn of_a_run_that_nobody_knows_it_cannot_be_excluded_that_it_ran() {
+    let external = || {
+        with(
+            failed("Unknown", false),
+            "failureDetails",
+            with(details("Unknown", false), "message", json!("PipelineRun was deleted externally")),
+        )
+    };
+    let stored = write(running(), external()).stored();
+    assert_eq!(reason_and_flag(&stored), ("Unknown", true));
+    assert_eq!(stored["failureDetails"]["message"], "PipelineRun was deleted externally");
+    // Who fails it does not take the signs of a run away first.
+    let bare = json!({"phase": "Failed"});
+    for old in [running(), without(running(), "startTime"), without(running(), "executionRef")] {
+        assert_eq!(reason_and_flag(&write(old, bare.clone()).stored()), ("Unknown", true));
+    }
+    // It was followed from its beginning to its end, and never began.
+    for new in [external(), bare] {
+        assert!(!reason_and_flag(&write(running(), new).knowing(Account::Gone { ran: false }).stored()).1);
+    }
+    // There never was one.
+    assert_eq!(write(json!({"phase": "Pending"}), json!({"phase": "Failed"})).amended(), Amendment::default());
+}
+
+#[test]
+fn a_status_that_tells_of_a_start_raises_the_flag_and_touches_no_reason() {
+    let told = |reason: &str, message: &str, sent: &str| {
+        let run = json!({"status": "False", "reason": reason, "message": message});
+        write(running(), with(failed(sent, false), "executionStatus", run))
+    };
+    let step = "TaskRun r-t has failed (\"step-a\" exited with code 1)";
+    let scene = told("Failed", step, "ConfigurationError");
+    assert_eq!(scene.amended().classified.unwrap().source, Source::Status);
+    let stored = scene.stored();
+    assert_eq!(reason_and_flag(&stored), ("ConfigurationError", true));
+    assert_eq!(stored["failureDetails"]["message"], "m");
+    let fills = told("Failed", step, "ConfigurationError").classification(Mode::Fill);
+    assert_eq!(fills.amended(), Amendment::default());
+    // A count is a doubt, and its writer may have seen the tasks.
+    let counted = told("Failed", "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0", "ImagePullBackOff");
+    assert_eq!(counted.amended(), Amendment::default());
+}
+
+#[test]
+fn nobody_is_a_duplicate_whose_own_run_did_something() {
+    for reason in ["Deduplicated", "UnsupportedEngine"] {
+        for ran in [false, true] {
+            let said = |account, mode| {
+                let scene = write(running(), failed(reason, ran)).knowing(account).classification(mode);
+                let stored = scene.stored();
+                let (reason, ran) = reason_and_flag(&stored);
+                (reason.to_owned(), ran)
+            };
+            assert_eq!(said(killed(), Mode::Correct), ("OOMKilled".to_owned(), true));
+            assert_eq!(said(Account::GoesOn { ran: None }, Mode::Correct), ("Unknown".to_owned(), true));
+            assert_eq!(said(Account::Gone { ran: true }, Mode::Correct), ("Unknown".to_owned(), true));
+            assert_eq!(said(killed(), Mode::Fill), (reason.to_owned(), ran));
+            assert_eq!(said(not_pulled(), Mode::Correct), (reason.to_owned(), ran));
+            // Once it has ended so, it is too late.
+            let scene = write(failed(reason, ran), failed(reason, ran)).knowing(killed());
+            assert_eq!(scene.amended(), Amendment::default());
+        }
+    }
+}
+
+#[test]
+fn the_place_of_another_failure_does_not_stay() {
+    let sent = || {
+        let at = with(with(details("TaskFailed", true), "failedStepName", json!("patch")), "exitCode", json!(7));
+        with(
+            failed("TaskFailed", true),
+            "failureDetails",
+            with(with(at, "failedTaskName", json!("t-9")), "failedTaskIndex", json!(4)),
+        )
+    };
+    // No step failed where the Pod waited for an image.
+    let stored = write(running(), sent()).knowing(not_pulled()).stored();
+    let details = &stored["failureDetails"];
+    assert_eq!((&details["reason"], &details["failedTaskName"]), (&json!("ImagePullBackOff"), &json!("t-1")));
+    assert_eq!((details.get("failedStepName"), details.get("exitCode")), (None, None));
+    // Of a run that never had a task there is none.
+    let condition = json!({"type": "Succeeded", "status": "False", "reason": "CouldntGetTask", "message": "m"});
+    let stored = write(running(), sent()).knowing(Account::of(&run(&condition, &[]), [], false)).stored();
+    let details = &stored["failureDetails"];
+    assert_eq!(
+        (&details["reason"], &details["failedTaskName"], &details["failedTaskIndex"]),
+        (&json!("ConfigurationError"), &json!(""), &json!(0))
+    );
+    assert_eq!((details.get("failedStepName"), details.get("exitCode")), (None, None));
+    // What its writer saw of the same failure stays.
+    let stored = write(running(), sent()).knowing(pruned()).stored();
+    assert_eq!(stored["failureDetails"]["exitCode"], 7);
 }
 
 #[test]
@@ -402,6 +502,12 @@ fn a_recorded_failure_stands() {
     assert_eq!(refused(failed("Unknown", false), failed("TaskFailed", true), Account::Unknown), None);
     assert_eq!(refused(failed("Unknown", true), failed("Forbidden", true), Account::Unknown), None);
     assert_eq!(refused(without(ran(), "failureDetails"), failed("Unknown", false), Account::Unknown), None);
+    // That it never had the target is known when it ends, or it is not so.
+    for old in [failed("Unknown", true), failed("Unknown", false), without(ran(), "failureDetails")] {
+        for own in ["Deduplicated", "UnsupportedEngine"] {
+            assert_eq!(refused(old.clone(), failed(own, true), Account::Unknown), immutable(".reason"));
+        }
+    }
     assert_eq!(refused(ran(), with(ran(), "conditions", json!([{"type": "AuditRecorded"}])), Account::Unknown), None);
     // What the run's own record attests.
     assert_eq!(refused(ran(), failed("OOMKilled", true), killed()), None);
@@ -411,8 +517,24 @@ fn a_recorded_failure_stands() {
         refused(ran(), failed("TaskFailed", false), Account::Gone { ran: false }),
         immutable(".wasExecutionFailure")
     );
-    // A run is judged before it ends, and while it has not, nothing is immutable.
-    assert_eq!(refused(running(), failed("Unknown", false), Account::Unknown), None);
+}
+
+#[test]
+fn what_another_webhook_takes_back_after_the_amender_is_refused() {
+    let bent = Some((Reason::FailureImmutable, "status.failureDetails.wasExecutionFailure".to_owned()));
+    let refused = |new: Value, account, mode| write(running(), new).knowing(account).classification(mode).refused();
+    for account in [killed(), Account::GoesOn { ran: None }, Account::Gone { ran: true }, Account::Succeeded] {
+        for new in [failed("OOMKilled", false), failed("Deduplicated", true), json!({"phase": "Failed"})] {
+            assert_eq!(refused(new.clone(), account.clone(), Mode::Correct), bent, "{new} {account:?}");
+            assert_eq!(refused(new, account.clone(), Mode::Off), None);
+        }
+        assert_eq!(refused(failed("TaskFailed", true), account.clone(), Mode::Correct), None, "the flag is what holds");
+        assert_eq!(refused(failed("TaskFailed", false), account, Mode::Fill), None, "as the operator decided");
+    }
+    for account in [Account::Unknown, not_pulled(), Account::Gone { ran: false }] {
+        assert_eq!(refused(failed("TaskFailed", false), account, Mode::Correct), None);
+    }
+    assert_eq!(refused(failed("Unknown", false), Account::Unknown, Mode::Correct), bent, "there was a run");
 }
 
 #[test]
@@ -514,6 +636,22 @@ fn service_accounts_do_not_clear_unless_they_are_named() {
         write(failed("TaskFailed", true), cleared(with(signed(), "clearedBy", json!("")))).by("").refused(),
         forbidden
     );
+}
+
+#[test]
+fn whoever_kubernetes_itself_names_is_no_person() {
+    for (user, may) in [
+        ("system:admin", true),
+        ("kubernetes-admin", true),
+        ("systems@example.com", true),
+        ("system:anonymous", false),
+        ("system:node:worker-1", false),
+        ("system:kube-controller-manager", false),
+    ] {
+        let row = write(failed("TaskFailed", true), cleared(with(signed(), "clearedBy", json!(user)))).by(user);
+        let forbidden = (Reason::ClearanceForbidden, "status.blockClearance".to_owned());
+        assert_eq!(row.refused(), (!may).then_some(forbidden), "{user}");
+    }
 }
 
 #[test]

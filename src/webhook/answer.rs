@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation};
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use k8s_openapi::ByteString;
 use serde::Serialize;
 
@@ -179,9 +179,13 @@ impl Answer {
 
 /// Standard, padded base64 of an RFC 6902 array. `add` replaces a member that is there and makes one that is not.
 fn json_patch(changes: Vec<Change>) -> serde_json::Result<ByteString> {
-    let operations = changes
-        .into_iter()
-        .map(|Change { path, value }| PatchOperation::Add(AddOperation { path: PointerBuf::from_tokens(path), value }));
+    let operations = changes.into_iter().map(|change| {
+        let path = PointerBuf::from_tokens(change.path);
+        match change.value {
+            Some(value) => PatchOperation::Add(AddOperation { path, value }),
+            None => PatchOperation::Remove(RemoveOperation { path }),
+        }
+    });
     serde_json::to_vec(&Patch(operations.collect())).map(ByteString)
 }
 

@@ -47,13 +47,17 @@ async fn a_killed_lockkeeper_holds_up_failures_and_clearances_alone() {
                           "lastTransitionTime": in_seconds(0)}]);
     put("begins", json!({"phase": "Pending"})).await.unwrap();
     put("begins", scene::running("wfe-1")).await.unwrap();
-    put("begins", json!({"conditions": created})).await.unwrap();
+    put("begins", json!({"conditions": created.clone()})).await.unwrap();
     put("begins", json!({})).await.unwrap();
     put("fails", scene::running(&world.run_of("fails"))).await.unwrap();
     put("goes-on", json!({"executionStatus": {"status": "Unknown", "reason": "Running", "completedTasks": 1}}))
         .await
         .unwrap();
     put("completes", completed(&in_seconds(0))).await.unwrap();
+    // Of what has ended, what says nothing anew.
+    for name in ["failed", "completes"] {
+        put(name, json!({"conditions": created, "observedGeneration": 1})).await.unwrap();
+    }
 
     let calls = |webhook: &str| format!("failed calling webhook \"{webhook}\"");
     let sent = failed("TaskFailed", true);

@@ -156,6 +156,17 @@ async fn what_bends_a_clearance_after_our_last_word_is_refused_by_the_guard() {
 }
 
 #[tokio::test]
+async fn what_takes_a_ran_back_after_our_last_word_is_refused_by_the_guard() {
+    let Some(world) = killed("taken").await else { return };
+    let forged = failed("ConfigurationError", false)["failureDetails"].clone();
+    let _bender = Bender::beside(&world, AFTER, "IfNeeded", "/status/failureDetails", forged).await;
+    let told = world.we().await.write("we", &failed("TaskFailed", true)).await.unwrap_err();
+    let expected = ("FailureImmutable", "status.failureDetails.wasExecutionFailure");
+    assert_eq!((&*told.reason, &*told.field), expected, "{told:?}");
+    assert_eq!(world.status("we").await["phase"], "Running");
+}
+
+#[tokio::test]
 async fn a_clearance_slipped_into_another_write_is_refused() {
     let Some(stage) = scene::shared().await else { return };
     let world = World::new(&stage.server, "slipped").await;

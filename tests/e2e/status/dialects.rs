@@ -128,6 +128,22 @@ impl Desk<'_> {
             let told = self.we.write(name, &json!({"deduplicatedBy": other})).await.unwrap_err();
             assert_eq!((&*told.reason, &*told.field), ("DeduplicationImmutable", "status.deduplicatedBy"));
         }
+        // That stands before the end as well.
+        self.create("named").await;
+        self.put("named", json!({"deduplicatedBy": "we-0"})).await;
+        let told = self.we.write("named", &json!({"deduplicatedBy": "we-9"})).await.unwrap_err();
+        assert_eq!((&*told.reason, &*told.field), ("DeduplicationImmutable", "status.deduplicatedBy"));
+        // Nobody becomes one afterwards, nor whose own run did something.
+        let duplicate = json!({"failureDetails": {"reason": "Deduplicated"}, "deduplicatedBy": "we-0"});
+        let told = self.we.write("cascade", &duplicate).await.unwrap_err();
+        assert_eq!((&*told.reason, &*told.field), ("FailureImmutable", "status.failureDetails.reason"));
+        self.create("acted").await;
+        self.put("acted", self.running("acted")).await;
+        Tekton::beside(self.world.server).await.killed(self.world, "acted").await;
+        let mut sent = self.failed("Deduplicated", false, ("", "Execution resource already exists"));
+        sent["deduplicatedBy"] = json!("we-0");
+        assert_eq!(reason_and_flag(&self.put("acted", sent).await), ("OOMKilled", true));
+
         let told = self.we.write(name, &json!({"blockClearance": scene::clearance(scene::WORDS)})).await.unwrap_err();
         assert_eq!((&*told.reason, &*told.field), ("ClearanceInvalid", "status.blockClearance"));
     }

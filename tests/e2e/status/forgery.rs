@@ -119,10 +119,9 @@ async fn only_a_failure_that_holds_can_be_cleared() {
     world.running("completed").await;
     world.we().await.write("completed", &completed(&in_seconds(0))).await.unwrap();
     assert_eq!(alice.refused("completed", &ask).await, invalid);
-    // One that has ended and says nothing of how.
-    world.running("wordless").await;
-    let spoiled = json!({"phase": "Failed", "startTime": null, "executionRef": null});
-    world.we().await.write("wordless", &spoiled).await.unwrap();
+    // One that ended before it had a run, and says nothing of how.
+    world.pending("wordless").await;
+    world.we().await.write("wordless", &json!({"phase": "Failed"})).await.unwrap();
     assert_eq!(alice.refused("wordless", &ask).await, invalid);
 }
 
@@ -195,6 +194,12 @@ async fn a_recorded_failure_is_not_talked_away() {
     }
     let after = world.api("WorkflowExecution").get("we").await.unwrap();
     assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
+
+    // Who fails it does not take the signs of its run away first.
+    world.running("disowned").await;
+    let spoiled = json!({"phase": "Failed", "startTime": null, "executionRef": null});
+    let stored = world.writer(MALLORY).await.write("disowned", &spoiled).await.unwrap();
+    assert_eq!(reason_and_flag(&stored), ("Unknown", true));
 
     // What may be learnt afterwards.
     world.running("vague").await;
