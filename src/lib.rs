@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod api;
+pub mod convert;
 pub mod failure;
 pub mod routing;
 pub mod status;

@@ -1,0 +1,176 @@
+//! What one shape says, said by another: the visible members alone. What the other has no word for is left out; `park` sees to
+//! it that it is not lost.
+
+use std::collections::HashSet;
+
+use super::node::Node;
+use super::table::{Kind, Otherwise, Row, Shape, Values};
+use super::target;
+use crate::api::duration::GoDuration;
+use crate::api::facts::Timestamp;
+
+/// Where an object comes from or goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Hub,
+    V1alpha1(Shape),
+}
+
+/// Turns the visible members of an object of one side into those of the other.
+pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
+    let target = (kind.name == "WorkflowExecution").then(|| target::take(object, from));
+    let deadline = (kind.name == "WorkflowExecution").then(|| take_deadline(object, from)).flatten();
+    // Everything leaves before anything arrives: one side's name may be another member's on the other.
+    let taken: Vec<_> = kind
+        .rows
+        .iter()
+        .filter(|row| place(row, from) != place(row, to))
+        .filter_map(|row| Some((place(row, to), object.take(place(row, from)?)?)))
+        .collect();
+    // What another side means by its names is not what stands there by chance.
+    for name in kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side))) {
+        if !kind.rows.iter().any(|row| place(row, from) == Some(name)) {
+            object.take(name);
+        }
+    }
+    for group in SIDES.into_iter().flat_map(|side| groups(kind, side)) {
+        if !(groups(kind, from).contains(group) && groups(kind, to).contains(group)) {
+            object.take(group);
+        }
+    }
+    for (name, value) in taken.into_iter().filter_map(|(name, value)| Some((name?, value))) {
+        object.put(name, value);
+    }
+    if let Some(target) = target.flatten() {
+        target::put(object, to, target);
+    }
+    if let Some(deadline) = deadline {
+        put_deadline(object, to, deadline);
+    }
+    match to {
+        Side::Hub => {
+            close(object, kind.hub_values);
+            one_condition_of_a_type(object);
+            asked_by_the_hub(object, kind);
+        }
+        Side::V1alpha1(Shape::December2025) => {
+            close(object, kind.december_values);
+            asked_by_december(object, kind);
+        }
+        Side::V1alpha1(_) => {}
+    }
+    // Nothing is put into a group but members: one without any was made for a value that made way.
+    for group in groups(kind, to).iter().filter(|group| !groups(kind, from).contains(group)) {
+        if object.at(group).is_some_and(Node::is_empty_object) {
+            object.take(group);
+        }
+    }
+}
+
+const SIDES: [Side; 4] =
+    [Side::Hub, Side::V1alpha1(Shape::December2025), Side::V1alpha1(Shape::V1_5_7), Side::V1alpha1(Shape::August2026)];
+
+fn place(row: &Row, side: Side) -> Option<&'static str> {
+    match side {
+        Side::Hub => Some(row.hub),
+        Side::V1alpha1(shape) => row.of(shape),
+    }
+}
+
+fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {
+    match side {
+        Side::Hub => kind.hub_groups,
+        Side::V1alpha1(shape) => kind.groups[shape as usize],
+    }
+}
+
+/// Values that the other side's schema does not know make way for one that it does.
+fn close(object: &mut Node<'_>, values: &[Values]) {
+    for Values { path, known, otherwise } in values {
+        let Some(found) = object.at(path) else { continue };
+        let text = found.text().map(std::borrow::Cow::into_owned);
+        if text.as_deref().is_some_and(|text| known.contains(&text)) {
+            continue;
+        }
+        let instead = match otherwise {
+            Otherwise::Absent => None,
+            Otherwise::Is(value) => Some(*value),
+            Otherwise::Near(near, last) => {
+                let near = near.iter().find(|(far, _)| text.as_deref() == Some(*far)).map(|(_, near)| *near);
+                near.or(*last)
+            }
+        };
+        match instead {
+            Some(value) => drop(object.put(path, Node::string(value))),
+            None => drop(object.take(path)),
+        }
+    }
+}
+
+/// The hub's conditions are a map by type: of two of one type the first stays.
+fn one_condition_of_a_type(object: &mut Node<'_>) {
+    let Some(conditions) = object.at("status.conditions").and_then(Node::items) else { return };
+    let mut seen = HashSet::new();
+    conditions.retain_mut(|condition| {
+        let kind = condition.get("type").and_then(|kind| kind.text().map(std::borrow::Cow::into_owned));
+        kind.is_none_or(|kind| seen.insert(kind))
+    });
+}
+
+fn asked_by_the_hub(object: &mut Node<'_>, kind: &Kind) {
+    if kind.name != "WorkflowExecution" {
+        return;
+    }
+    let Some(workflow) = object.at("spec.workflowRef") else { return };
+    if !workflow.is_object() {
+        return;
+    }
+    let id = workflow.get("workflowId").and_then(|id| id.text().map(std::borrow::Cow::into_owned));
+    for (name, value) in [("workflowName", id.as_deref().unwrap_or(UNTOLD)), ("actionType", UNTOLD)] {
+        if workflow.get(name).is_none() {
+            workflow.put(name, Node::string(value));
+        }
+    }
+}
+
+fn asked_by_december(object: &mut Node<'_>, kind: &Kind) {
+    let details = "status.failureDetails.executionTimeBeforeFailure";
+    if kind.name == "WorkflowExecution"
+        && object.at("status.failureDetails").is_some_and(Node::is_object)
+        && object.at(details).is_none()
+    {
+        object.put(details, Node::string("0s"));
+    }
+}
+
+/// What December 2025 does not say of a workflow.
+const UNTOLD: &str = "Unknown";
+
+fn created(object: &mut Node<'_>) -> Option<Timestamp> {
+    object.at("metadata.creationTimestamp")?.text()?.parse().ok()
+}
+
+/// The relative timeout of December 2025 and 1.5.7, made absolute; August 2026 and the hub say the same by a row.
+fn take_deadline(object: &mut Node<'_>, from: Side) -> Option<Timestamp> {
+    match from {
+        Side::V1alpha1(Shape::December2025 | Shape::V1_5_7) => {
+            let timeout = object.take("spec.executionConfig.timeout")?;
+            let timeout: GoDuration = timeout.text()?.parse().ok()?;
+            created(object)?.checked_add(timeout.get()).ok()
+        }
+        Side::Hub => object.at("spec.deadline")?.text()?.parse().ok(),
+        Side::V1alpha1(Shape::August2026) => None,
+    }
+}
+
+fn put_deadline(object: &mut Node<'_>, to: Side, at: Timestamp) {
+    match to {
+        Side::Hub => drop(object.put("spec.deadline", Node::string(&at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))),
+        Side::V1alpha1(Shape::December2025 | Shape::V1_5_7) => {
+            let Some(created) = created(object) else { return };
+            let Ok(seconds) = u64::try_from(at.as_second() - created.as_second()) else { return };
+            object.put("spec.executionConfig.timeout", Node::string(&GoDuration::seconds(seconds).as_stored()));
+        }
+        Side::V1alpha1(Shape::August2026) => {}
+    }
+}

@@ -1,0 +1,43 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn over(object: &Value, to: Version) -> Value {
+    serde_json::from_slice(&convert(&object.to_string(), to).unwrap().json).unwrap()
+}
+
+fn there_and_back(object: &Value) -> (Value, Value) {
+    let version = Version::from_api_version(object["apiVersion"].as_str().unwrap()).unwrap();
+    let other = if version == Version::V1alpha1 { Version::V1beta1 } else { Version::V1alpha1 };
+    let there = over(object, other);
+    (there.clone(), over(&there, version))
+}
+
+fn december() -> Value {
+    json!({"apiVersion": "kubernaut.ai/v1alpha1", "kind": "WorkflowExecution",
+        "metadata": {"name": "we", "creationTimestamp": "2026-01-05T10:00:00Z", "annotations": {"a": "b"}},
+        "spec": {"remediationRequestRef": {"name": "rr"}, "targetResource": "payments/Deployment/api",
+            "workflowRef": {"workflowId": "restart", "version": "1", "containerImage": "r/i", "containerDigest": "sha256:1"},
+            "executionConfig": {"timeout": "30m", "serviceAccountName": "sa"}, "parameters": {"A": "1"}},
+        "status": {"phase": "Failed", "pipelineRunRef": {"name": "wfe-1"}, "consecutiveFailures": 2,
+            "pipelineRunStatus": {"status": "False", "reason": "Failed", "message": "m", "totalTasks": 9_007_199_254_740_993_i64},
+            "failureDetails": {"reason": "TaskFailed", "message": "m", "executionTimeBeforeFailure": "1m"}}})
+}
+
+#[test]
+fn december_becomes_the_hub_and_comes_home() {
+    let (there, home) = there_and_back(&december());
+    assert_eq!(home, december());
+    assert_eq!(there["spec"]["target"], json!({"namespace": "payments", "kind": "Deployment", "name": "api"}));
+    assert_eq!(there["spec"]["deadline"], "2026-01-05T10:30:00Z");
+    assert_eq!(
+        there["spec"]["workflowRef"],
+        json!({"workflowId": "restart", "version": "1", "executionBundle": "r/i",
+        "executionBundleDigest": "sha256:1", "serviceAccountName": "sa", "workflowName": "restart", "actionType": "Unknown"})
+    );
+    assert_eq!(there["status"]["execution"]["ref"], json!({"name": "wfe-1"}));
+    assert_eq!(there["status"]["failure"]["reason"], "TaskFailed");
+    assert_eq!(there["status"]["legacy"], json!({"consecutiveFailures": 2}));
+    assert!(there["spec"].get("executionConfig").is_none() && there["status"].get("failureDetails").is_none());
+    assert_eq!(there["metadata"]["annotations"]["a"], "b");
+}

@@ -1,0 +1,253 @@
+//! Conversion: whatever an object is, it comes home as it was, and what was parked changes nothing that is said.
+
+use lockkeeper::convert::{KINDS, Kind, LEGACY, Version, convert};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed};
+use serde_json::{Value, json};
+
+const V1ALPHA1: &str = "kubernaut.ai/v1alpha1";
+const V1BETA1: &str = "kubernaut.ai/v1beta1";
+
+fn over(object: &Value, to: Version) -> Value {
+    let text = object.to_string();
+    serde_json::from_slice(&convert(&text, to).unwrap_or_else(|error| panic!("{error}: {text}")).json).unwrap()
+}
+
+fn other(object: &Value) -> (Version, Version) {
+    if object["apiVersion"] == V1ALPHA1 {
+        (Version::V1alpha1, Version::V1beta1)
+    } else {
+        (Version::V1beta1, Version::V1alpha1)
+    }
+}
+
+/// Every place that some shape has a word for, and some that none has.
+fn places(kind: &Kind) -> Vec<String> {
+    let common = [
+        "spec",
+        "status",
+        "spec.targetResource",
+        "spec.clusterID",
+        "spec.target",
+        "spec.target.kind",
+        "spec.target.name",
+        "spec.target.namespace",
+        "spec.target.clusterID",
+        "spec.target.odd",
+        "spec.executionConfig.timeout",
+        "spec.executionConfig.odd",
+        "spec.workflowRef.workflowId",
+        "spec.workflowRef",
+        "spec.legacy.odd",
+       
+       
+        "spec.severity",
+        "status.overallPhase",
+        "status.phase",
+        "status.failureDetails.reason",
+        "status.failureDetails.wasExecutionFailure",
+        "status.failure.reason",
+        "status.failure.executionTimeBeforeFailure",
+        "status.failureDetails.executionTimeBeforeFailure",
+        "status.execution",
+        "status.pipelineRunStatus",
+        "status.pipelineRunStatus.odd",
+        "status.executionStatus.odd",
+        "status.conditions",
+        "status.routing",
+        "status.routingStatus",
+        "status.routingStatus.odd",
+        "status.completion.odd",
+        "odd",
+        "spec.odd",
+        "status.odd.odd",
+        "metadata.annotations",
+        "metadata.creationTimestamp",
+        "metadata.labels",
+        "metadata",
+    ];
+    let rows = kind.rows.iter().flat_map(|row| row.v1alpha1.into_iter().flatten().chain([row.hub]));
+    common.into_iter().chain(rows).map(str::to_owned).collect()
+}
+
+fn put(object: &mut Value, path: &str, value: Value) {
+    let (parents, last) = path.rsplit_once('.').map_or((None, path), |(parents, last)| (Some(parents), last));
+    let mut place = object;
+    for name in parents.into_iter().flat_map(|parents| parents.split('.')) {
+        if !place.is_object() {
+            return;
+        }
+        place = &mut place[name];
+        if place.is_null() {
+            *place = json!({});
+        }
+    }
+    if place.is_object() {
+        place[last] = value;
+    }
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "R", "message": "m"});
+    prop_oneof![
+        Just(json!(null)),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!("")),
+        Just(json!("é\u{1F600}\"\\/\n")),
+        Just(json!(9_223_372_036_854_775_807_i64)),
+        Just(json!(-1)),
+        Just(json!(true)),
+        Just(json!({"odd": [1, {"deep": null}], "name": "n"})),
+        Just(json!([condition("A", "True"), condition("B", "True"), condition("A", "False"), condition("B", "True")])),
+        Just(json!([{"odd": 1}, {"odd": 1}, null, {"type": "A"}, {"type": "A"}])),
+        Just(json!({"Z": "1", "a": ""})),
+        prop::sample::select(vec![
+            "payments/Deployment/api",
+            "Node/w",
+            "a/b/c/d",
+            "x",
+            "//",
+            "/Deployment/api",
+            "n/K/",
+            "30m",
+            "30m0s",
+            "1h30m0s",
+            "1.5s",
+            "-5m",
+            "2026-01-05T10:00:00Z",
+            "2026-01-05T10:00:00.5Z",
+            "2026-01-05T12:00:00+02:00",
+            "2026-01-05T09:00:00Z",
+            "Unknown",
+            "Deduplicated",
+            "UnsupportedEngine",
+            "OOMKilled",
+            "RaceConditionError",
+            "Verifying",
+            "Failed",
+            "critical",
+            "high",
+            "ResourceBusy",
+            "IneffectiveChain",
+            "Inconclusive",
+            "tekton",
+            "ansible",
+            "airflow",
+            "0s",
+            "restart",
+        ])
+        .prop_map(|text| json!(text)),
+    ]
+}
+
+fn legacy() -> impl Strategy<Value = Value> {
+    let forged = |home: &str, patch: Value| json!({"home": home, "patch": patch}).to_string();
+    let patch = json!([
+        {"op": "add", "path": "/spec/target/clusterID", "value": "c"}, {"op": "add", "path": "/status/failure/reason", "value": "Deduplicated"},
+        {"op": "add", "path": "/spec/targetResource", "value": "a/B/c"}, {"op": "remove", "path": "/status"},
+        {"op": "add", "path": "/metadata/name", "value": "x"}, {"op": "add", "path": "/metadata", "value": null},
+        {"op": "add", "path": "/status/conditions/0", "value": {"type": "A"}}, {"op": "add", "path": "/status/conditions/9", "value": 1},
+        {"op": "add", "path": "/kind", "value": "X"}, {"op": "add", "path": "/metadata/annotations", "value": {}}
+    ]);
+    prop::sample::select(vec![
+        json!(null),
+        json!(null),
+        json!(null),
+        json!("garbage"),
+        json!("{}"),
+        json!(7),
+        json!(forged("v1alpha1", json!([]))),
+        json!(forged("v1beta1", json!([]))),
+        json!(forged("v1alpha1", patch.clone())),
+        json!(forged("v1beta1", patch)),
+    ])
+}
+
+prop_compose! {
+    fn object(kinds: &'static [&'static Kind])(
+        kind in prop::sample::select(kinds.to_vec()),
+        version in prop::sample::select(vec![V1ALPHA1, V1BETA1]),
+        typical in any::<bool>(),
+        chosen in prop::collection::vec((any::<prop::sample::Index>(), values()), 0..14),
+        legacy in legacy(),
+    ) -> Value {
+        let mut object = json!({"apiVersion": version, "kind": kind.name});
+        if typical {
+            put(&mut object, "metadata.name", json!("n"));
+            put(&mut object, "metadata.creationTimestamp", json!("2026-01-05T09:30:00Z"));
+            if kind.name == "WorkflowExecution" {
+                put(&mut object, "spec.targetResource", json!("payments/Deployment/api"));
+                put(&mut object, "spec.workflowRef.workflowId", json!("restart"));
+            }
+        }
+        let places = places(kind);
+        for (at, value) in chosen {
+            let place = at.get(&places[..]).as_str();
+            // The API server sees to it that metadata is what it should be, but for null.
+            if place == "metadata" && !(value.is_null() || value == json!({})) || place == "metadata.annotations" && !(value.is_null() || value.is_object()) {
+                continue;
+            }
+            put(&mut object, place, value);
+        }
+        if !legacy.is_null() && object["metadata"]["annotations"].as_object().is_none_or(|all| all.is_empty()) {
+            put(&mut object, "metadata.annotations", json!({}));
+            put(&mut object, "metadata.annotations.x", json!("y"));
+            if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+                annotations.insert(LEGACY.to_owned(), legacy);
+            }
+        }
+        object
+    }
+}
+
+fn without_legacy(mut object: Value) -> Value {
+    if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove(LEGACY);
+    }
+    object
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 10_000, rng_seed: RngSeed::Fixed(6), failure_persistence: None, ..Config::default() })]
+
+    /// There and back it is as it was, and once more there it is what it was there.
+    #[test]
+    fn whatever_it_is_it_comes_home(object in object(&KINDS)) {
+        let (home, away) = other(&object);
+        let claims = object["metadata"]["annotations"][LEGACY].as_str().is_some_and(|text| text.contains(&format!("\"home\":\"{}\"", away.as_str())));
+        let there = over(&object, away);
+        let back = over(&there, home);
+        if claims {
+            // What is parked for the other version is judged there; what does not hold is dropped.
+            prop_assert_eq!(without_legacy(back.clone()), without_legacy(object));
+        } else {
+            prop_assert_eq!(&back, &object, "by way of {}", there);
+        }
+        prop_assert_eq!(over(&back, away), there);
+    }
+
+    /// What an annotation says of the other version changes nothing of what is said here.
+    #[test]
+    fn nothing_that_is_parked_changes_what_is_said(object in object(&KINDS)) {
+        let (home, away) = other(&object);
+        let there = over(&object, away);
+        for name in ["apiVersion", "kind"] {
+            prop_assert!(there[name].is_string());
+        }
+        let annotated = without_legacy(object.clone());
+        let back = without_legacy(over(&there, home));
+        prop_assert_eq!(back, annotated);
+        // Metadata but for the annotations is the API server's.
+        let kept = |object: &Value| {
+            let mut metadata = object["metadata"].clone();
+            if let Some(members) = metadata.as_object_mut() {
+                members.remove("annotations");
+            }
+            metadata
+        };
+        if object["metadata"].is_object() {
+            prop_assert_eq!(kept(&there), kept(&object));
+        }
+    }
+}
