@@ -262,6 +262,20 @@ fn a_run_without_labels_is_found_by_the_name_that_the_status_gives() {
 }
 
 #[test]
+fn a_run_that_the_status_names_is_no_match_for_the_executions_own() {
+    let index = index();
+    put::<PipelineRun>(&index, &run(&failed()));
+    put::<TaskRun>(&index, &at_work());
+    let own = account(&index);
+    let mut stray = run(&going_on());
+    stray["metadata"]["name"] = json!("stray");
+    stray["metadata"]["labels"] = Value::Null;
+    stray["metadata"]["creationTimestamp"] = json!(at(30).to_string());
+    put::<PipelineRun>(&index, &stray);
+    assert_eq!(account_of(&index, -1, Some("stray")), own);
+}
+
+#[test]
 fn of_two_runs_the_one_that_goes_on_is_told_and_all_that_ran_counts() {
     let index = index();
     put::<PipelineRun>(&index, &run(&going_on()));

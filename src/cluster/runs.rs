@@ -52,7 +52,8 @@ impl Traces {
 }
 
 impl Runs {
-    /// What is known of the run of this execution. `named` are the places where its status says that a run may be.
+    /// What is known of the run of this execution. `named` are the places where its status says that a run may be; they count
+    /// only where no run says itself that it is its own, since the status is what its writer makes of it.
     pub fn account(
         &self,
         execution: &ObjectKey,
@@ -64,13 +65,9 @@ impl Runs {
         let unclaimed = |run: &Arc<PipelineRun>| run.origin.execution.is_none();
         let named = named.filter_map(|key| self.runs.get(&key)).filter(unclaimed);
         let own = self.by_execution.get(execution).into_iter().flatten().cloned();
-        let runs = own.chain(named).filter(|run| of_now(born(run)));
-        // One that goes on says most; else the last one does.
-        let run = runs.max_by(|a, b| {
-            let rank = |run: &PipelineRun| (goes_on(run), born(run));
-            rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
-        });
         let traces = self.traces.get(execution).cloned().unwrap_or_default();
+        let run =
+            telling(own.filter(|run| of_now(born(run)))).or_else(|| telling(named.filter(|run| of_now(born(run)))));
         let ran = traces.at_work.max(traces.gone_having_run).is_some_and(of_now);
         match run {
             Some(run) => self.told(&run, ran),
@@ -223,6 +220,14 @@ impl World {
         let executions = &self.executions;
         self.runs.traces.retain(|execution, _| executions.holds(execution));
     }
+}
+
+/// One that goes on says most; else the last one does.
+fn telling(runs: impl Iterator<Item = Arc<PipelineRun>>) -> Option<Arc<PipelineRun>> {
+    runs.max_by(|a, b| {
+        let rank = |run: &PipelineRun| (goes_on(run), born(run));
+        rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
+    })
 }
 
 /// Creation; a run that does not say when counts as new.

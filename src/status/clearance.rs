@@ -65,7 +65,7 @@ pub(super) fn refuse(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
         return Some(Refusal::new(Reason::ClearanceForbidden, CLEARANCE, told.to_owned()));
     }
     let reason = new.clearance_text("clearReason").unwrap_or_default();
-    let (words, wanted) = (reason.split_whitespace().count(), rules.clearance.min_reason_words);
+    let (words, wanted) = (words(reason), rules.clearance.min_reason_words);
     if words < wanted {
         return invalid(".clearReason", format!("expected at least {wanted} words that say why, found {words}"));
     }
@@ -81,6 +81,11 @@ pub(super) fn refuse(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
         return invalid(".clearedBy", told);
     }
     None
+}
+
+/// What has a letter or a digit in it.
+fn words(reason: &str) -> usize {
+    reason.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count()
 }
 
 /// A failure that check 8 or 9 can rest on.

@@ -124,7 +124,9 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
 
 /// The write turns Failed and leaves the amender saying what happened: what takes a "ran" back is a webhook after it.
 fn bent(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
-    let found = details::judge(write, rules.classification).filter(|_| write.turns_failed())?.found;
+    let judged = details::judge(write, rules.classification).filter(|_| write.turns_failed())?;
+    // What nobody attests is the amender's to doubt, and not a reason to stop the executor.
+    let found = (judged.source == details::Source::Run).then_some(judged.found)?;
     let disowned = details::theirs(write).is_some_and(failure::Reason::executors_own);
     (found.ran && (disowned || !write.new.ran())).then(|| {
         let told = format!(
