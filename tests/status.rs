@@ -354,6 +354,34 @@ async fn a_27_what_is_about_something_else_passes_with_a_word() {
 }
 
 #[tokio::test]
+async fn the_run_that_stood_there_before_is_the_one_that_is_asked() {
+    let house = house();
+    let run = |name: &str, reason: &str| {
+        json!({"metadata": {"name": name, "namespace": "runs"}, "status": {
+            "conditions": [{"type": "Succeeded", "status": "False", "reason": reason, "message": "m"}]}})
+    };
+    put::<TaskRun>(&house.index, &json!({"metadata": {"name": "t", "namespace": "runs"}}));
+    put::<PipelineRun>(&house.index, &run("mine", "CouldntGetPipelineResult"));
+    put::<PipelineRun>(&house.index, &run("stray", "ParameterMissing"));
+    let status = |phase: &str, run: &str| json!({"phase": phase, "pipelineRunRef": {"name": run}});
+    for (old, new) in [(status("Running", "mine"), "stray"), (json!({"phase": "Running"}), "mine")] {
+        let answer = house.amend(&write(old, status("Failed", new))).await;
+        let stored = answer.applied_to(&wfe(&status("Failed", new)));
+        let details = &stored["status"]["failureDetails"];
+        assert_eq!((&details["reason"], &details["wasExecutionFailure"]), (&json!("TaskFailed"), &json!(true)));
+    }
+    // Once it has failed, a name is no evidence.
+    let recorded = |run: &str, reason: &str, ran: bool| {
+        let mut status = status("Failed", run);
+        status["failureDetails"] = json!({"reason": reason, "wasExecutionFailure": ran, "message": "m"});
+        status
+    };
+    let lowered = write(recorded("stray", "TaskFailed", true), recorded("stray", "ConfigurationError", false));
+    assert_eq!(house.guard(&lowered).await.cause().0, "FailureImmutable");
+    assert_eq!(house.amend(&lowered).await.operations(), Vec::<Value>::new());
+}
+
+#[tokio::test]
 async fn a_member_that_is_said_twice_has_no_meaning() {
     let sent = |status: &str| write(json!({"phase": "Running"}), json!("HERE")).to_string().replace("\"HERE\"", status);
     for status in [

@@ -1,6 +1,6 @@
 //! Tekton's runs and their tasks: which execution a run carries out, on which target it acts, and what was seen of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,12 +66,16 @@ impl Runs {
         let named = named.filter_map(|key| self.runs.get(&key)).filter(unclaimed);
         let own = self.by_execution.get(execution).into_iter().flatten().cloned();
         let traces = self.traces.get(execution).cloned().unwrap_or_default();
-        let run =
-            telling(own.filter(|run| of_now(born(run)))).or_else(|| telling(named.filter(|run| of_now(born(run)))));
-        let ran = traces.at_work.max(traces.gone_having_run).is_some_and(of_now);
+        let own: Vec<_> = own.filter(|run| of_now(born(run))).collect();
+        let ran =
+            |run: &Arc<PipelineRun>| failure::may_have_run(run, self.tasks_of(run).iter().map(AsRef::as_ref)).is_some();
+        // Of several runs of its own one is told, and what any of them did counts.
+        let another_ran = own.len() > 1 && own.iter().any(ran);
+        let run = telling(own.into_iter()).or_else(|| telling(named.filter(|run| of_now(born(run)))));
+        let ran = another_ran || traces.at_work.max(traces.gone_having_run).is_some_and(of_now);
         match run {
             Some(run) => self.told(&run, ran),
-            None if traces.gone.is_some_and(of_now) => Account::Gone { ran },
+            None if ran || traces.gone.is_some_and(of_now) => Account::Gone { ran },
             None => Account::Unknown,
         }
     }
@@ -93,14 +97,11 @@ impl Runs {
     /// Those that say so themselves, and those that the run refers to.
     fn tasks_of(&self, run: &PipelineRun) -> Vec<Arc<TaskRun>> {
         let mut tasks = self.by_run.get(&run.key).cloned().unwrap_or_default();
-        for child in run.children.iter().filter(|child| child.is_task_run) {
-            let key = run.key.beside(&child.name);
-            if !tasks.iter().any(|task| task.key == key) {
-                // One that says it belongs to another run is that one's.
-                let stray = |task: &Arc<TaskRun>| task.pipeline_run.as_ref().is_none_or(|of| *of == run.key.name);
-                tasks.extend(self.tasks.get(&key).filter(stray));
-            }
-        }
+        let known: HashSet<Box<str>> = tasks.iter().map(|task| task.key.name.clone()).collect();
+        let referred = run.children.iter().filter(|child| child.is_task_run && !known.contains(&child.name));
+        // One that says it belongs to another run is that one's.
+        let own = |task: &Arc<TaskRun>| task.pipeline_run.as_ref().is_none_or(|of| *of == run.key.name);
+        tasks.extend(referred.filter_map(|child| self.tasks.get(&run.key.beside(&child.name)).filter(own)));
         tasks
     }
 

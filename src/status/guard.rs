@@ -55,6 +55,7 @@ impl Refusal {
 #[must_use]
 pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
     phase(write)
+        .or_else(|| end(write))
         .or_else(|| failure(write))
         .or_else(|| bent(write, rules))
         .or_else(|| clearance::refuse(write, rules))
@@ -65,6 +66,16 @@ pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
 #[must_use]
 pub fn clearing<'a>(write: &Write<'a>) -> Option<&'a str> {
     clearance::asked_for(write).then(|| write.new.clearance_text("clearReason")).flatten()
+}
+
+/// Holds are told by what ended last: an end that moves would lift one.
+fn end(write: &Write<'_>) -> Option<Refusal> {
+    let (old, new) = (write.old, write.new);
+    let moved = matches!(&*old.phase, FAILED | COMPLETED) && old.completed.is_some() && old.completed != new.completed;
+    moved.then(|| {
+        let told = "when it ended is recorded; that neither changes nor goes".to_owned();
+        Refusal::new(Reason::PhaseTerminal, "status.completionTime", told)
+    })
 }
 
 fn phase(write: &Write<'_>) -> Option<Refusal> {

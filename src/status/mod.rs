@@ -41,6 +41,11 @@ impl Write<'_> {
     }
 }
 
+/// As Kubernetes writes a time.
+fn whole_seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 const FAILED: &str = "Failed";
 const COMPLETED: &str = "Completed";
 /// Upstream's executor writes it when the run is there.
