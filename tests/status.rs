@@ -361,8 +361,13 @@ async fn the_run_that_stood_there_before_is_the_one_that_is_asked() {
             "conditions": [{"type": "Succeeded", "status": "False", "reason": reason, "message": "m"}]}})
     };
     put::<TaskRun>(&house.index, &json!({"metadata": {"name": "t", "namespace": "runs"}}));
-    put::<PipelineRun>(&house.index, &run("mine", "CouldntGetPipelineResult"));
-    put::<PipelineRun>(&house.index, &run("stray", "ParameterMissing"));
+    let runs = [run("mine", "CouldntGetPipelineResult"), run("stray", "ParameterMissing")];
+    let runs = runs.map(|run| PipelineRun::read(&run.to_string()).unwrap());
+    let keys = runs.iter().map(|run| run.key().clone()).collect();
+    for run in runs {
+        house.index.put(Seen { key: run.key().clone(), facts: Ok(run) });
+    }
+    house.index.listed::<PipelineRun>(&keys);
     let status = |phase: &str, run: &str| json!({"phase": phase, "pipelineRunRef": {"name": run}});
     for (old, new) in [(status("Running", "mine"), "stray"), (json!({"phase": "Running"}), "mine")] {
         let answer = house.amend(&write(old, status("Failed", new))).await;
