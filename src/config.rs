@@ -87,6 +87,9 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(ours)
 }
 
+/// Of two letters and a blank, as many go into the longest reason.
+const MOST_WORDS: usize = 300;
+
 impl Settings {
     /// Reads the file, if one is named, and lays the environment over it.
     ///
@@ -137,6 +140,21 @@ impl Settings {
             return wrong(
                 "checks.exponentialBackoff.base",
                 format!("expected at most max ({}), found {}", backoff.max, backoff.base),
+            );
+        }
+        if !(1..=MOST_WORDS).contains(&self.clearance.min_reason_words) {
+            return wrong(
+                "clearance.minReasonWords",
+                format!(
+                    "expected 1 to {MOST_WORDS} (a reason has at most 1 kB), found {}",
+                    self.clearance.min_reason_words
+                ),
+            );
+        }
+        if let Some(named) = self.clearance.no_account() {
+            return wrong(
+                "clearance.serviceAccounts",
+                format!("expected namespace/name, several separated by blanks, found {named:?}"),
             );
         }
         if !is_dns_label(&self.execution.namespace) {
@@ -254,6 +272,21 @@ mod tests {
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         Settings::load(Some(file.path()), environment)
             .map_err(|error| error.to_string().replace(&file.path().display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn who_may_clear_and_with_how_many_words() {
+        assert!(load("clearance: {minReasonWords: 1, serviceAccounts: 'ops/healer  kube-system/a.b-c'}", &[]).is_ok());
+        for odd in ["a", "a:b", "a/b,c/d", "system:serviceaccount:a:b", "a/", "/b", "a/b/c"] {
+            let told = load(&format!("clearance: {{serviceAccounts: 'ops/healer {odd}'}}"), &[]).unwrap_err();
+            let expected =
+                "FILE: clearance.serviceAccounts: expected namespace/name, several separated by blanks, found ";
+            assert_eq!(told, format!("{expected}{odd:?}"));
+        }
+        for odd in [0, 301] {
+            let told = load(&format!("clearance: {{minReasonWords: {odd}}}"), &[]).unwrap_err();
+            assert!(told.starts_with("FILE: clearance.minReasonWords: expected 1 to 300"), "{told}");
+        }
     }
 
     #[test]

@@ -262,6 +262,59 @@ fn a_run_without_labels_is_found_by_the_name_that_the_status_gives() {
 }
 
 #[test]
+fn what_any_of_its_runs_did_counts() {
+    let index = index();
+    put::<PipelineRun>(&index, &run(&failed()));
+    let mut first = run(&failed());
+    first["metadata"]["name"] = json!("wfe-0");
+    first["metadata"]["creationTimestamp"] = json!(at(-5).to_string());
+    first["status"]["childReferences"] = json!([{"kind": "CustomRun", "name": "c"}]);
+    put::<TaskRun>(&index, &never_pulled());
+    assert_eq!(ran(&account(&index)), Some(false));
+    put::<PipelineRun>(&index, &first);
+    assert_eq!(ran(&account(&index)), Some(true));
+}
+
+#[test]
+fn a_task_that_says_it_belongs_to_another_run_is_that_ones() {
+    let index = index();
+    put::<PipelineRun>(&index, &run(&failed()));
+    let mut stray = never_pulled();
+    stray["metadata"]["labels"]["tekton.dev/pipelineRun"] = json!("another");
+    put::<TaskRun>(&index, &stray);
+    assert_eq!(ran(&account(&index)), Some(true), "its own task is not known");
+    put::<TaskRun>(&index, &never_pulled());
+    assert_eq!(ran(&account(&index)), Some(false));
+}
+
+#[test]
+fn that_one_run_was_idle_says_nothing_of_another() {
+    let index = index();
+    put::<TaskRun>(&index, &never_pulled());
+    put::<PipelineRun>(&index, &run(&failed()));
+    let mut second = run(&failed());
+    second["metadata"]["uid"] = json!("another");
+    second["status"]["childReferences"] = json!([{"kind": "CustomRun", "name": "c"}]);
+    put::<PipelineRun>(&index, &second);
+    remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
+    assert_eq!(account(&index), Account::Gone { ran: true });
+}
+
+#[test]
+fn a_run_that_the_status_names_is_no_match_for_the_executions_own() {
+    let index = index();
+    put::<PipelineRun>(&index, &run(&failed()));
+    put::<TaskRun>(&index, &at_work());
+    let own = account(&index);
+    let mut stray = run(&going_on());
+    stray["metadata"]["name"] = json!("stray");
+    stray["metadata"]["labels"] = Value::Null;
+    stray["metadata"]["creationTimestamp"] = json!(at(30).to_string());
+    put::<PipelineRun>(&index, &stray);
+    assert_eq!(account_of(&index, -1, Some("stray")), own);
+}
+
+#[test]
 fn of_two_runs_the_one_that_goes_on_is_told_and_all_that_ran_counts() {
     let index = index();
     put::<PipelineRun>(&index, &run(&going_on()));
@@ -324,7 +377,7 @@ fn where_runs_may_not_be_read_any_more_none_is_known_and_what_was_seen_still_cou
     put::<TaskRun>(&index, &at_work());
     index.denied::<PipelineRun>();
     index.denied::<TaskRun>();
-    assert_eq!(account(&index), Account::Unknown);
+    assert_eq!(account(&index), Account::Gone { ran: true });
     put::<TaskRun>(&index, &never_pulled());
     put::<PipelineRun>(&index, &run(&failed()));
     assert_eq!(ran(&account(&index)), Some(true));

@@ -1,6 +1,6 @@
 //! Tekton's runs and their tasks: which execution a run carries out, on which target it acts, and what was seen of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +52,8 @@ impl Traces {
 }
 
 impl Runs {
-    /// What is known of the run of this execution. `named` are the places where its status says that a run may be.
+    /// What is known of the run of this execution. `named` are the places where its status says that a run may be; they count
+    /// only where no run says itself that it is its own, since the status is what its writer makes of it.
     pub fn account(
         &self,
         execution: &ObjectKey,
@@ -64,17 +65,17 @@ impl Runs {
         let unclaimed = |run: &Arc<PipelineRun>| run.origin.execution.is_none();
         let named = named.filter_map(|key| self.runs.get(&key)).filter(unclaimed);
         let own = self.by_execution.get(execution).into_iter().flatten().cloned();
-        let runs = own.chain(named).filter(|run| of_now(born(run)));
-        // One that goes on says most; else the last one does.
-        let run = runs.max_by(|a, b| {
-            let rank = |run: &PipelineRun| (goes_on(run), born(run));
-            rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
-        });
         let traces = self.traces.get(execution).cloned().unwrap_or_default();
-        let ran = traces.at_work.max(traces.gone_having_run).is_some_and(of_now);
+        let own: Vec<_> = own.filter(|run| of_now(born(run))).collect();
+        let ran =
+            |run: &Arc<PipelineRun>| failure::may_have_run(run, self.tasks_of(run).iter().map(AsRef::as_ref)).is_some();
+        // Of several runs of its own one is told, and what any of them did counts.
+        let another_ran = own.len() > 1 && own.iter().any(ran);
+        let run = telling(own.into_iter()).or_else(|| telling(named.filter(|run| of_now(born(run)))));
+        let ran = another_ran || traces.at_work.max(traces.gone_having_run).is_some_and(of_now);
         match run {
             Some(run) => self.told(&run, ran),
-            None if traces.gone.is_some_and(of_now) => Account::Gone { ran },
+            None if ran || traces.gone.is_some_and(of_now) => Account::Gone { ran },
             None => Account::Unknown,
         }
     }
@@ -96,14 +97,11 @@ impl Runs {
     /// Those that say so themselves, and those that the run refers to.
     fn tasks_of(&self, run: &PipelineRun) -> Vec<Arc<TaskRun>> {
         let mut tasks = self.by_run.get(&run.key).cloned().unwrap_or_default();
-        for child in run.children.iter().filter(|child| child.is_task_run) {
-            let key = run.key.beside(&child.name);
-            if !tasks.iter().any(|task| task.key == key) {
-                // One that says it belongs to another run is that one's.
-                let stray = |task: &Arc<TaskRun>| task.pipeline_run.as_ref().is_none_or(|of| *of == run.key.name);
-                tasks.extend(self.tasks.get(&key).filter(stray));
-            }
-        }
+        let known: HashSet<Box<str>> = tasks.iter().map(|task| task.key.name.clone()).collect();
+        let referred = run.children.iter().filter(|child| child.is_task_run && !known.contains(&child.name));
+        // One that says it belongs to another run is that one's.
+        let own = |task: &Arc<TaskRun>| task.pipeline_run.as_ref().is_none_or(|of| *of == run.key.name);
+        tasks.extend(referred.filter_map(|child| self.tasks.get(&run.key.beside(&child.name)).filter(own)));
         tasks
     }
 
@@ -223,6 +221,14 @@ impl World {
         let executions = &self.executions;
         self.runs.traces.retain(|execution, _| executions.holds(execution));
     }
+}
+
+/// One that goes on says most; else the last one does.
+fn telling(runs: impl Iterator<Item = Arc<PipelineRun>>) -> Option<Arc<PipelineRun>> {
+    runs.max_by(|a, b| {
+        let rank = |run: &PipelineRun| (goes_on(run), born(run));
+        rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
+    })
 }
 
 /// Creation; a run that does not say when counts as new.

@@ -17,7 +17,7 @@ pub enum Account {
     /// It ended well.
     Succeeded,
     Failed(Classification),
-    /// It was seen and is no longer there.
+    /// It was seen and is no longer there, or no longer to be seen.
     Gone {
         /// It was seen at work, or that could not be excluded when it was seen last.
         ran: bool,
@@ -73,7 +73,9 @@ impl Account {
                 ran(&said.collect::<Vec<_>>().join("; "), "it goes on")
             }
             Self::Succeeded => ran(message, "it ended well"),
-            Self::Gone { ran: true } => ran(message, "it was seen at work before it was deleted"),
+            Self::Gone { ran: true } => {
+                ran(message, "it was seen at work, or that could not be excluded, when it was seen last")
+            }
             Self::Gone { ran: false } | Self::Unknown => None,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::details::{self, Judged, Source};
-use super::{Rules, Write, clearance};
+use super::{Rules, Write, clearance, whole_seconds};
 use crate::api::duration::GoDuration;
 use crate::api::facts::Timestamp;
 use crate::failure::{Account, Classification, Reason, Subject};
@@ -202,10 +202,6 @@ fn warning(write: &Write<'_>, found: &Classification, from: Option<Reason>) -> O
         }
     };
     Some(one_line(&text, 200))
-}
-
-fn whole_seconds(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// A Go duration of whole seconds; nothing fails before it began.

@@ -1,7 +1,7 @@
 //! A named person's word that a hold may go: who may give it, and what it must say.
 
 use super::guard::{Reason, Refusal};
-use super::{FAILED, Rules, Write};
+use super::{FAILED, Rules, Write, whole_seconds};
 use crate::api::facts::{Record, Timestamp};
 
 /// The ways of clearing that the CRD knows.
@@ -25,9 +25,22 @@ pub(super) fn signed(write: &Write<'_>) -> bool {
     write.new.clearance_text("clearedBy") == Some(write.user) && signed_now(write.new, write.now)
 }
 
+/// In the form in which Go clients write it back.
 fn signed_now(new: &Record, now: Timestamp) -> bool {
-    let at = new.clearance_text("clearedAt").and_then(|at| at.parse::<Timestamp>().ok());
-    at.is_some_and(|at| (now.as_second() - at.as_second()).abs() <= ON_THE_WAY_SECONDS)
+    let Some(text) = new.clearance_text("clearedAt") else { return false };
+    let near = |at: Timestamp| (now.as_second() - at.as_second()).abs() <= ON_THE_WAY_SECONDS;
+    text.parse().is_ok_and(|at| near(at) && text == whole_seconds(at))
+}
+
+/// The same clearance, whatever the form of its time.
+fn same(old: &Record, new: &Record) -> bool {
+    let timeless = |record: &Record| {
+        let mut members = record.clearance.clone()?;
+        let at = members.remove("clearedAt");
+        let instant = at.as_ref().and_then(|at| at.as_str()?.parse::<Timestamp>().ok());
+        Some((members, instant.ok_or(at)))
+    };
+    timeless(old) == timeless(new)
 }
 
 /// Why this clearance does not pass.
@@ -35,8 +48,7 @@ pub(super) fn refuse(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
     let Write { old, new, user, .. } = *write;
     if attributed(old) {
         let frozen = "a clearance that carries a name is a record; it is neither changed nor removed";
-        return (old.clearance != new.clearance)
-            .then(|| Refusal::new(Reason::ClearanceFrozen, CLEARANCE, frozen.to_owned()));
+        return (!same(old, new)).then(|| Refusal::new(Reason::ClearanceFrozen, CLEARANCE, frozen.to_owned()));
     }
     if !asked_for(write) {
         return None;
@@ -65,7 +77,7 @@ pub(super) fn refuse(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
         return Some(Refusal::new(Reason::ClearanceForbidden, CLEARANCE, told.to_owned()));
     }
     let reason = new.clearance_text("clearReason").unwrap_or_default();
-    let (words, wanted) = (reason.split_whitespace().count(), rules.clearance.min_reason_words);
+    let (words, wanted) = (words(reason), rules.clearance.min_reason_words);
     if words < wanted {
         return invalid(".clearReason", format!("expected at least {wanted} words that say why, found {words}"));
     }
@@ -81,6 +93,11 @@ pub(super) fn refuse(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
         return invalid(".clearedBy", told);
     }
     None
+}
+
+/// What has a letter or a digit in it.
+fn words(reason: &str) -> usize {
+    reason.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count()
 }
 
 /// A failure that check 8 or 9 can rest on.

@@ -1,6 +1,6 @@
 //! The failure details that a write should carry, and where they come from.
 
-use super::{Mode, Write};
+use super::{Mode, RUNNING, Write};
 use crate::failure::{self, Account, Classification, Reason};
 
 /// What our classifier says of the failure that a write tells of.
@@ -103,13 +103,14 @@ fn from_status(write: &Write<'_>) -> Option<Classification> {
     if let Some(run) = new.run.as_ref().filter(|run| run.failed) {
         return Some(failure::of_condition(&run.reason, &run.message, new.started.is_some()));
     }
-    if let Some(error) = refused_creation(message(write)) {
-        return Some(failure::of_refusal(0, "", error));
-    }
     // There is a run, or was before this write, and nobody says what became of it.
-    let has_run = [old, new].iter().any(|side| side.run_name.is_some() || side.started.is_some());
-    let said = new.failure_text("message").or(new.failure_reason.as_deref());
-    has_run.then(|| failure::of_nothing(said.unwrap_or_default()))
+    let has_run =
+        &*old.phase == RUNNING || [old, new].iter().any(|side| side.run_name.is_some() || side.started.is_some());
+    if has_run {
+        let said = new.failure_text("message").or(new.failure_reason.as_deref());
+        return Some(failure::of_nothing(said.unwrap_or_default()));
+    }
+    refused_creation(message(write)).map(|error| failure::of_refusal(0, "", error))
 }
 
 /// What upstream's executor writes where the API server refused the run.

@@ -55,6 +55,7 @@ impl Refusal {
 #[must_use]
 pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
     phase(write)
+        .or_else(|| end(write))
         .or_else(|| failure(write))
         .or_else(|| bent(write, rules))
         .or_else(|| clearance::refuse(write, rules))
@@ -65,6 +66,16 @@ pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
 #[must_use]
 pub fn clearing<'a>(write: &Write<'a>) -> Option<&'a str> {
     clearance::asked_for(write).then(|| write.new.clearance_text("clearReason")).flatten()
+}
+
+/// Holds are told by what ended last: an end that moves would lift one.
+fn end(write: &Write<'_>) -> Option<Refusal> {
+    let (old, new) = (write.old, write.new);
+    let moved = matches!(&*old.phase, FAILED | COMPLETED) && old.completed.is_some() && old.completed != new.completed;
+    moved.then(|| {
+        let told = "when it ended is recorded; that neither changes nor goes".to_owned();
+        Refusal::new(Reason::PhaseTerminal, "status.completionTime", told)
+    })
 }
 
 fn phase(write: &Write<'_>) -> Option<Refusal> {
@@ -124,7 +135,9 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
 
 /// The write turns Failed and leaves the amender saying what happened: what takes a "ran" back is a webhook after it.
 fn bent(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
-    let found = details::judge(write, rules.classification).filter(|_| write.turns_failed())?.found;
+    let judged = details::judge(write, rules.classification).filter(|_| write.turns_failed())?;
+    // What nobody attests is the amender's to doubt, and not a reason to stop the executor.
+    let found = (judged.source == details::Source::Run).then_some(judged.found)?;
     let disowned = details::theirs(write).is_some_and(failure::Reason::executors_own);
     (found.ran && (disowned || !write.new.ran())).then(|| {
         let told = format!(

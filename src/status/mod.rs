@@ -36,19 +36,31 @@ pub struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// The write that ends the execution as Failed.
     fn turns_failed(&self) -> bool {
-        &*self.new.phase == FAILED && &*self.old.phase != FAILED
+        turns_failed(self.old, self.new)
     }
+}
+
+/// As Kubernetes writes a time.
+fn whole_seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 const FAILED: &str = "Failed";
 const COMPLETED: &str = "Completed";
+/// Upstream's executor writes it when the run is there.
+const RUNNING: &str = "Running";
+
+/// The write that ends the execution as Failed.
+#[must_use]
+pub fn turns_failed(old: &Record, new: &Record) -> bool {
+    &*new.phase == FAILED && &*old.phase != FAILED
+}
 
 /// The write turns Failed and says of the run itself that it has failed.
 #[must_use]
 pub fn tells_of_an_ended_run(old: &Record, new: &Record) -> bool {
-    &*new.phase == FAILED && &*old.phase != FAILED && new.run.as_ref().is_some_and(|run| run.failed)
+    turns_failed(old, new) && new.run.as_ref().is_some_and(|run| run.failed)
 }
 
 /// Whether the account of the run can matter to what is said of this write.

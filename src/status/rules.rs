@@ -39,6 +39,16 @@ impl Default for Clearance {
 }
 
 impl Clearance {
+    /// The first that is none of `namespace/name`.
+    #[must_use]
+    pub fn no_account(&self) -> Option<&str> {
+        let label =
+            |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_alphanumeric() || b"-.".contains(&c));
+        let account =
+            |named: &&str| named.split_once('/').is_some_and(|(namespace, name)| label(namespace) && label(name));
+        self.service_accounts.split_whitespace().find(|named| !account(named))
+    }
+
     /// People may clear; a service account only if it is named. What else Kubernetes itself names with `system:` is nobody,
     /// but for the administrator's name in the kubeconfig that some distributions make.
     pub(super) fn may_clear(&self, user: &str) -> bool {

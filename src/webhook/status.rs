@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::gate::{Gate, Judgement, not_ready};
 use super::review::{Operation, Review};
-use crate::api::facts::{ReadError, Record};
+use crate::api::facts::{ReadError, Record, TWICE};
 use crate::failure::Account;
 use crate::fault::Fault;
 use crate::status::{self, Write};
@@ -36,7 +36,7 @@ impl Gate {
     pub(super) async fn amend(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
         let (old, new) = match written(review) {
             ControlFlow::Continue(sides) => sides,
-            ControlFlow::Break(judgement) => return Ok(judgement),
+            ControlFlow::Break(answer) => return answer,
         };
         self.catch_up(review, &old, &new, deadline).await;
         let account = self.needed_account(review, &old, &new, deadline)?;
@@ -48,7 +48,7 @@ impl Gate {
     pub(super) fn guard(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
         let (old, new) = match written(review) {
             ControlFlow::Continue(sides) => sides,
-            ControlFlow::Break(judgement) => return Ok(judgement),
+            ControlFlow::Break(answer) => return answer,
         };
         let account = self.needed_account(review, &old, &new, deadline)?;
         let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
@@ -69,28 +69,36 @@ impl Gate {
     /// What the index knows of the run that carries the execution out.
     fn account(&self, review: &Review<'_>, old: &Record, new: &Record, deadline: Instant) -> Result<Account, Fault> {
         let Some(execution) = review.key() else { return Ok(Account::Unknown) };
-        // The run that stood there before: a writer does not choose the evidence.
-        let run = old.run_name.as_deref().or(new.run_name.as_deref());
+        // The run that stood there before: a writer does not choose the evidence. Once it has failed, a name is none at all.
+        let named = || old.run_name.as_deref().or(new.run_name.as_deref());
+        let run = status::turns_failed(old, new).then(named).flatten();
         self.index.account(&execution, new.created, run, deadline).map_err(not_ready)
     }
 }
 
 /// Both sides of a status write, or what is said where it is none or cannot be read.
-fn written(review: &Review<'_>) -> ControlFlow<Judgement, (Record, Record)> {
+fn written(review: &Review<'_>) -> ControlFlow<Result<Judgement, Fault>, (Record, Record)> {
     if let Some(what) = review.foreign("status") {
         let warning = format!("lockkeeper judges workflowexecutions/status.kubernaut.ai here; {what} passed unjudged");
-        return ControlFlow::Break(Judgement::Unasked(Some(warning)));
+        return ControlFlow::Break(Ok(Judgement::Unasked(Some(warning))));
     }
     let sides = review.old_object.zip(review.object).filter(|_| review.operation == Operation::Update);
-    let Some((old, new)) = sides else { return ControlFlow::Break(Judgement::Unasked(None)) };
+    let Some((old, new)) = sides else { return ControlFlow::Break(Ok(Judgement::Unasked(None))) };
     match (record("oldObject", old), record("object", new)) {
         (Ok(old), Ok(new)) => ControlFlow::Continue((old, new)),
-        (Err(error), _) | (_, Err(error)) => ControlFlow::Break(Judgement::Unreadable(error)),
+        // What is said twice can be read in two ways.
+        (Err(error), _) | (_, Err(error)) if error.problem.starts_with(TWICE) => {
+            ControlFlow::Break(Err(Fault::NotAReview { problem: format!("request.{error}") }))
+        }
+        (Err(error), _) | (_, Err(error)) => ControlFlow::Break(Ok(Judgement::Unreadable(error))),
     }
 }
 
 fn record(which: &str, object: &RawValue) -> Result<Record, ReadError> {
-    Record::from_json(object.get()).map_err(|error| ReadError { path: format!("{which}.{}", error.path), ..error })
+    Record::from_json(object.get()).map_err(|error| {
+        let path = if error.path == "." { which.to_owned() } else { format!("{which}.{}", error.path) };
+        ReadError { path, ..error }
+    })
 }
 
 #[cfg(test)]

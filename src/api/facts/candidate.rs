@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::lenient::{Mapping, Named};
-use super::{ObjectKey, ParentRef, TWICE, Target, locate, plainly, said};
+use super::{ObjectKey, ParentRef, TWICE, Target, locate, plainly, printable, said};
 
 /// What a candidate asks, well formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,19 +75,6 @@ fn decode(json: &str) -> Result<Object, NotACandidate> {
         let cause = Cause { field: printable(&field, 200), message: printable(&problem, 200) };
         NotACandidate::Malformed(vec![cause])
     })
-}
-
-/// Fit for a terminal, and bounded.
-fn printable(text: &str, max: usize) -> String {
-    let mut line: String = text
-        .chars()
-        .take(max)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect();
-    if text.chars().nth(max).is_some() {
-        line.push('…');
-    }
-    line
 }
 
 #[derive(Deserialize)]

@@ -104,6 +104,19 @@ pub(crate) fn locate<'de, T: Deserialize<'de>>(
     }
 }
 
+/// Fit for a terminal, and bounded.
+fn printable(text: &str, max: usize) -> String {
+    let mut line: String = text
+        .chars()
+        .take(max)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect();
+    if text.chars().nth(max).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// How a decoder says that a member stands there twice.
 pub(crate) const TWICE: &str = "duplicate field";
 

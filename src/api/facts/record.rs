@@ -1,10 +1,14 @@
 //! A WorkflowExecution as a status write shows it: what the status says, and which members say it.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::lenient::{Mapping, Named, Time};
-use super::{ReadError, Timestamp, read, said};
+use super::{ReadError, TWICE, Timestamp, printable, read, said};
 
 /// One side of a status write.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,8 +66,8 @@ impl Record {
             phase: status.phase.unwrap_or_default(),
             started: status.start_time.and_then(|time| time.0),
             completed: status.completion_time.and_then(|time| time.0),
-            failure: status.failure_details,
-            clearance: status.block_clearance,
+            failure: status.failure_details.map(|members| members.0),
+            clearance: status.block_clearance.map(|members| members.0),
             deduplicated_by: said(status.deduplicated_by),
             failure_reason: status.failure_reason,
             run_name: [status.execution_ref, status.pipeline_run_ref]
@@ -105,6 +109,37 @@ impl Record {
     }
 }
 
+/// Every member of an object, none of them twice. What is nested deeper than can be compared stands there as its text.
+struct Members(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor).map(Self)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Map::new();
+        while let Some((name, text)) = map.next_entry::<String, Box<RawValue>>()? {
+            if members.contains_key(&name) {
+                return Err(serde::de::Error::custom(format_args!("{TWICE} `{}`", printable(&name, 80))));
+            }
+            let value = serde_json::from_str(text.get()).unwrap_or_else(|_| Value::String(text.get().to_owned()));
+            members.insert(name, value);
+        }
+        Ok(members)
+    }
+}
+
 #[derive(Deserialize)]
 struct Object {
     metadata: Option<Mapping<Meta>>,
@@ -137,8 +172,8 @@ struct Status {
     phase: Option<Box<str>>,
     start_time: Option<Time>,
     completion_time: Option<Time>,
-    failure_details: Option<Map<String, Value>>,
-    block_clearance: Option<Map<String, Value>>,
+    failure_details: Option<Members>,
+    block_clearance: Option<Members>,
     deduplicated_by: Option<Box<str>>,
     failure_reason: Option<Box<str>>,
     /// Since 1.5.7.
