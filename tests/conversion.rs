@@ -1,5 +1,6 @@
 //! Conversion: whatever an object is, it comes home as it was, and what was parked changes nothing that is said.
 
+use lockkeeper::api::facts::{Record, RemediationRequest, WorkflowExecution};
 use lockkeeper::convert::{KINDS, Kind, LEGACY, Version, convert};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -39,8 +40,6 @@ fn places(kind: &Kind) -> Vec<String> {
         "spec.workflowRef.workflowId",
         "spec.workflowRef",
         "spec.legacy.odd",
-       
-       
         "spec.severity",
         "status.overallPhase",
         "status.phase",
@@ -250,4 +249,38 @@ proptest! {
             prop_assert_eq!(kept(&there), kept(&object));
         }
     }
+}
+
+/// What routing asks of an object is the same, whichever version it is stored in.
+#[test]
+fn the_gate_reads_the_hub_as_it_reads_what_became_it() {
+    let mut seen = 0;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/state");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for document in text.split("\n---\n") {
+            let object: Value = serde_saphyr::from_str(document).unwrap();
+            if !object["apiVersion"].as_str().is_some_and(|version| version.starts_with("kubernaut.ai/")) {
+                continue;
+            }
+            let hub = over(&object, Version::V1beta1);
+            seen += 1;
+            match object["kind"].as_str() {
+                Some("WorkflowExecution") => {
+                    let read = |object: &Value| WorkflowExecution::from_json(&object.to_string()).unwrap();
+                    assert_eq!(read(&hub), read(&object), "{hub}");
+                    let record = |object: &Value| Record::from_json(&object.to_string()).unwrap();
+                    let (mut was, is) = (record(&object), record(&hub));
+                    was.failure_member = is.failure_member;
+                    assert_eq!(is, was, "{hub}");
+                }
+                Some("RemediationRequest") => {
+                    let read = |object: &Value| RemediationRequest::from_json(&object.to_string());
+                    assert_eq!(read(&hub), read(&object), "{hub}");
+                }
+                _ => seen -= 1,
+            }
+        }
+    }
+    assert!(seen > 5, "{seen}");
 }

@@ -78,15 +78,15 @@ fn classify(write: &Write<'_>, judged: &Judged, amendment: &mut Amendment) {
     amendment.classified = Some(Classified { from, to: found.reason, ran: found.ran, source: judged.source });
     let wanted = members(write, found);
     match &write.new.failure {
-        None => amendment.set(&["failureDetails"], Value::Object(complete(write, found, wanted))),
+        None => amendment.set(&[write.new.failure_member], Value::Object(complete(write, found, wanted))),
         Some(theirs) => {
             for (member, value) in wanted {
                 if theirs.get(member) != Some(&value) && !(value == json!(false) && theirs.get(member).is_none()) {
-                    amendment.set(&["failureDetails", member], value);
+                    amendment.set(&[write.new.failure_member, member], value);
                 }
             }
             if matches!(write.account, Account::Failed(_)) && from != Some(found.reason) {
-                unsay(theirs, found, amendment);
+                unsay(write, theirs, found, amendment);
             }
         }
     }
@@ -122,16 +122,16 @@ fn members(write: &Write<'_>, found: &Classification) -> Vec<(&'static str, Valu
 }
 
 /// The run's record names another failure: the place of the one that was sent is not its place.
-fn unsay(theirs: &Map<String, Value>, found: &Classification, amendment: &mut Amendment) {
+fn unsay(write: &Write<'_>, theirs: &Map<String, Value>, found: &Classification, amendment: &mut Amendment) {
     for (member, known) in [("failedStepName", found.step.is_some()), ("exitCode", found.exit_code.is_some())] {
         if !known && theirs.contains_key(member) {
-            amendment.unset(&["failureDetails", member]);
+            amendment.unset(&[write.new.failure_member, member]);
         }
     }
     if found.task.is_none() {
         for (member, none) in no_task() {
             if theirs.get(member) != Some(&none) {
-                amendment.set(&["failureDetails", member], none);
+                amendment.set(&[write.new.failure_member, member], none);
             }
         }
     }

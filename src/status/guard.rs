@@ -99,7 +99,7 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
         return None;
     }
     let immutable = |member: &str, told: String| {
-        Some(Refusal::new(Reason::FailureImmutable, &format!("status.failureDetails{member}"), told))
+        Some(Refusal::new(Reason::FailureImmutable, &format!("status.{}{member}", new.failure_member), told))
     };
     let attested = match account {
         Account::Failed(found) => Some(found),
@@ -145,7 +145,8 @@ fn bent(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
              mutating webhook that changes it after lockkeeper",
             one_line(&found.because(), 200)
         );
-        Refusal::new(Reason::FailureImmutable, "status.failureDetails.wasExecutionFailure", told)
+        let member = format!("status.{}.wasExecutionFailure", write.new.failure_member);
+        Refusal::new(Reason::FailureImmutable, &member, told)
     })
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
+use super::lenient::TargetParts;
 use super::lenient::{Mapping, Named};
 use super::{ObjectKey, ParentRef, TWICE, Target, locate, plainly, printable, said};
 
@@ -110,6 +111,10 @@ struct Spec {
     _times_out_at: Option<Box<str>>,
     #[serde(rename = "executionConfig")]
     _execution_config: Option<Mapping<ExecutionConfig>>,
+    /// v1beta1.
+    target: Option<Mapping<TargetParts>>,
+    #[serde(rename = "deadline")]
+    _deadline: Option<Box<str>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -246,9 +251,11 @@ impl Object {
         if workflow_id.is_none() {
             causes.push(cause("spec.workflowRef.workflowId", "expected the id of a workflow, found none"));
         }
-        let target = target(spec.target_resource.as_deref(), spec.cluster_id.as_deref())
-            .map_err(|cause| causes.push(cause))
-            .ok();
+        let parts = spec.target.unwrap_or_default().0;
+        let member = if parts.written().is_some() { "spec.target" } else { "spec.targetResource" };
+        let (written, cluster) =
+            (spec.target_resource.or_else(|| parts.written()), spec.cluster_id.or(parts.cluster_id));
+        let target = target(member, written.as_deref(), cluster.as_deref()).map_err(|cause| causes.push(cause)).ok();
         match (parent, target, workflow_id) {
             (Some(parent), Some(target), Some(workflow_id)) if causes.is_empty() => Ok(Candidate {
                 namespace,
@@ -268,7 +275,7 @@ impl Object {
         if let Some(version) = self.api_version.as_deref().filter(|version| !version.starts_with("kubernaut.ai/")) {
             causes.push(cause(
                 "apiVersion",
-                &format!("expected kubernaut.ai/v1alpha1, found {:?}", printable(version, 80)),
+                &format!("expected kubernaut.ai/v1alpha1 or kubernaut.ai/v1beta1, found {:?}", printable(version, 80)),
             ));
         }
         if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "WorkflowExecution") {
@@ -289,10 +296,9 @@ fn parent(reference: Parent, namespace: &str) -> Result<ParentRef, Cause> {
     })
 }
 
-fn target(text: Option<&str>, cluster: Option<&str>) -> Result<Target, Cause> {
+fn target(member: &str, text: Option<&str>, cluster: Option<&str>) -> Result<Target, Cause> {
     let text = text.unwrap_or_default();
-    Target::parse(text, cluster)
-        .map_err(|error| cause("spec.targetResource", &format!("found {:?}: {error}", printable(text, 80))))
+    Target::parse(text, cluster).map_err(|error| cause(member, &format!("found {:?}: {error}", printable(text, 80))))
 }
 
 fn cause(field: &str, message: &str) -> Cause {

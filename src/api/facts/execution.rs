@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::lenient::{Meta, Named, Reference, Time};
+use super::lenient::{Meta, Named, Reference, TargetParts, Time};
 use super::{ObjectKey, ParentRef, ReadError, Target, TargetId, Timestamp, read, said};
 
 /// What routing asks of an execution.
@@ -55,8 +55,9 @@ impl WorkflowExecution {
         let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
         let reference = spec.remediation_request_ref.unwrap_or_default();
         let workflow = spec.workflow_ref.unwrap_or_default();
-        let target =
-            spec.target_resource.as_deref().and_then(|text| Target::parse(text, spec.cluster_id.as_deref()).ok());
+        let (parts, flat) = (spec.target.unwrap_or_default(), spec.target_resource);
+        let (written, cluster) = (flat.or_else(|| parts.written()), spec.cluster_id.or(parts.cluster_id));
+        let target = written.and_then(|text| Target::parse(&text, cluster.as_deref()).ok());
         Ok(Self {
             parent: ParentRef {
                 namespace: said(reference.namespace).unwrap_or_else(|| identity.key.namespace.clone()),
@@ -69,12 +70,19 @@ impl WorkflowExecution {
             workflow_id: workflow.workflow_id.unwrap_or_default(),
             phase: ExecutionPhase::from_text(status.phase.as_deref().unwrap_or_default()),
             completed_at: status.completion_time.and_then(|time| time.0),
-            failure: status.failure_details.map(|details| Failure {
+            failure: status.failure_details.or(status.failure).map(|details| Failure {
                 was_execution_failure: details.was_execution_failure.unwrap_or(false),
                 deduplicated: details.reason.as_deref() == Some("Deduplicated"),
             }),
             cleared: status.block_clearance.and_then(|clearance| said(clearance.cleared_by)).is_some(),
-            has_run: [status.execution_ref, status.pipeline_run_ref].into_iter().flatten().any(|run| run.is_set()),
+            has_run: [
+                status.execution_ref,
+                status.pipeline_run_ref,
+                status.execution.and_then(|execution| execution.r#ref),
+            ]
+            .into_iter()
+            .flatten()
+            .any(|run| run.is_set()),
         })
     }
 
@@ -135,6 +143,8 @@ struct Spec {
     target_resource: Option<Box<str>>,
     #[serde(rename = "clusterID")]
     cluster_id: Option<Box<str>>,
+    /// v1beta1.
+    target: Option<TargetParts>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,6 +164,14 @@ struct Status {
     execution_ref: Option<Named>,
     /// Dec 2025.
     pipeline_run_ref: Option<Named>,
+    /// v1beta1.
+    execution: Option<Execution>,
+    failure: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Execution {
+    r#ref: Option<Named>,
 }
 
 #[derive(Deserialize)]

@@ -156,6 +156,28 @@ pub(super) struct Reference {
     pub uid: Option<Box<str>>,
 }
 
+/// `spec.target` of v1beta1.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct TargetParts {
+    #[serde(rename = "clusterID")]
+    pub cluster_id: Option<Box<str>>,
+    namespace: Option<Box<str>>,
+    kind: Option<Box<str>>,
+    name: Option<Box<str>>,
+}
+
+impl TargetParts {
+    /// As `spec.targetResource` writes it; None: it has no part at all.
+    pub fn written(&self) -> Option<Box<str>> {
+        let part = |part: &Option<Box<str>>| part.as_deref().unwrap_or_default().to_owned();
+        (self.kind.is_some() || self.name.is_some() || self.namespace.is_some()).then(|| {
+            let namespace = said(self.namespace.clone()).map(String::from);
+            let parts: Vec<String> = namespace.into_iter().chain([part(&self.kind), part(&self.name)]).collect();
+            parts.join("/").into()
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::lenient::{Mapping, Named, Time};
+use super::lenient::{Mapping, Named, TargetParts, Time};
 use super::{ReadError, TWICE, Timestamp, printable, read, said};
 
 /// One side of a status write.
@@ -20,7 +20,9 @@ pub struct Record {
     pub phase: Box<str>,
     pub started: Option<Timestamp>,
     pub completed: Option<Timestamp>,
-    /// `failureDetails`, every member of it.
+    /// What this version calls the details of a failure.
+    pub failure_member: &'static str,
+    /// The details of a failure, every member of it.
     pub failure: Option<Map<String, Value>>,
     /// `blockClearance`, every member of it.
     pub clearance: Option<Map<String, Value>>,
@@ -58,23 +60,27 @@ impl Record {
         let Mapping(object): Mapping<Object> = read(json)?;
         let spec = object.spec.unwrap_or_default().0;
         let status = object.status.unwrap_or_default().0;
-        let run = status.execution_status.or(status.pipeline_run_status);
+        let hub = object.api_version.is_some_and(|version| version.ends_with("/v1beta1"));
+        let Mapping(execution) = status.execution.unwrap_or_default();
+        let told = [status.execution_status, status.pipeline_run_status].into_iter().flatten().map(|Mapping(run)| run);
+        let run = told.chain(execution.run).next();
         Ok(Self {
             created: object.metadata.unwrap_or_default().0.creation_timestamp.and_then(|time| time.0),
             workflow_id: said(spec.workflow_ref.unwrap_or_default().0.workflow_id),
-            target: said(spec.target_resource),
+            target: said(spec.target_resource).or_else(|| spec.target?.0.written()),
             phase: status.phase.unwrap_or_default(),
             started: status.start_time.and_then(|time| time.0),
             completed: status.completion_time.and_then(|time| time.0),
-            failure: status.failure_details.map(|members| members.0),
+            failure_member: if hub { "failure" } else { "failureDetails" },
+            failure: status.failure_details.or(status.failure).map(|members| members.0),
             clearance: status.block_clearance.map(|members| members.0),
             deduplicated_by: said(status.deduplicated_by),
             failure_reason: status.failure_reason,
-            run_name: [status.execution_ref, status.pipeline_run_ref]
+            run_name: [status.execution_ref, status.pipeline_run_ref, execution.r#ref]
                 .into_iter()
                 .flatten()
                 .find_map(|Mapping(run)| run.name()),
-            run: run.map(|Mapping(run)| RunSummary {
+            run: run.map(|run| RunSummary {
                 failed: run.status.as_deref() == Some("False"),
                 reason: run.reason.unwrap_or_default(),
                 message: run.message.unwrap_or_default(),
@@ -141,7 +147,9 @@ impl<'de> Visitor<'de> for MembersVisitor {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Object {
+    api_version: Option<Box<str>>,
     metadata: Option<Mapping<Meta>>,
     spec: Option<Mapping<Spec>>,
     status: Option<Mapping<Status>>,
@@ -158,6 +166,8 @@ struct Meta {
 struct Spec {
     workflow_ref: Option<Mapping<Workflow>>,
     target_resource: Option<Box<str>>,
+    /// v1beta1.
+    target: Option<Mapping<TargetParts>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -183,6 +193,31 @@ struct Status {
     pipeline_run_ref: Option<Mapping<Named>>,
     pipeline_run_status: Option<Mapping<Run>>,
     conditions: Option<Vec<Mapping<Condition>>>,
+    /// v1beta1.
+    execution: Option<Mapping<Execution>>,
+    failure: Option<Members>,
+}
+
+/// The run and what it says, in one.
+#[derive(Default)]
+struct Execution {
+    r#ref: Option<Mapping<Named>>,
+    run: Option<Run>,
+}
+
+impl<'de> Deserialize<'de> for Execution {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            r#ref: Option<Mapping<Named>>,
+            status: Option<Box<str>>,
+            reason: Option<Box<str>>,
+            message: Option<Box<str>>,
+        }
+        let Wire { r#ref, status, reason, message } = Wire::deserialize(deserializer)?;
+        let run = (status.is_some() || reason.is_some()).then_some(Run { status, reason, message });
+        Ok(Self { r#ref, run })
+    }
 }
 
 #[derive(Deserialize)]

@@ -233,7 +233,10 @@ impl<'de> Deserialize<'de> for Status {
             overall_phase: Option<Box<str>>,
             completed_at: Option<Time>,
             workflow_selection: Option<Selection>,
+            /// Its name in v1beta1 behind it.
+            #[serde(alias = "routing")]
             routing_status: Option<Routing>,
+            #[serde(alias = "completion")]
             completion_status: Option<Completion>,
             remediation_target: Option<ResourceRef>,
             selected_workflow_ref: Option<Workflow>,
