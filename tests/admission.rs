@@ -546,6 +546,31 @@ async fn a_33_a_34_a_35_what_is_not_read_is_free_and_never_told() {
     assert_eq!(house.review(&review).await.reason(), "IneffectiveChain");
 }
 
+/// What is parked for the hub is stored there: no annotation moves a target to another cluster.
+#[tokio::test]
+async fn what_an_annotation_parks_is_spec_as_well() {
+    let forged = |cluster: &str| {
+        let patch = json!([{"op": "add", "path": "/spec/target/clusterID", "value": cluster}]);
+        json!({"home": "v1beta1", "patch": patch}).to_string()
+    };
+    let annotated = |text: Option<String>| {
+        let mut object = candidate("held");
+        object["metadata"]["annotations"] = json!({"lockkeeper.kubernaut.ai/legacy": text});
+        object
+    };
+    let house = house();
+    for (old, new, allowed) in [
+        (annotated(None), annotated(Some(forged("eu"))), false),
+        (annotated(Some(forged("eu"))), annotated(Some(forged("us"))), false),
+        (annotated(Some(forged("eu"))), annotated(None), false),
+        (annotated(Some(forged("eu"))), annotated(Some(forged("eu"))), true),
+        (annotated(Some("garbage".to_owned())), annotated(None), true),
+    ] {
+        let answer = house.review(&review("UPDATE", new.clone(), old)).await;
+        assert_eq!(answer.allowed(), allowed, "{new}");
+    }
+}
+
 #[tokio::test]
 async fn a_36_an_update_of_nothing_that_counts_passes() {
     let house = house();

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use syn::visit::Visit;
 
 /// Room → the rooms that it may name.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("api", &[]),
+    ("convert", &["api"]),
     ("routing", &["api", "line"]),
     ("failure", &["api", "line"]),
     ("status", &["api", "failure", "line"]),
@@ -15,7 +16,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("line", &[]),
     ("manifest", &["api", "line"]),
     ("cluster", &["api", "routing", "failure", "manifest", "line"]),
-    ("webhook", &["api", "routing", "failure", "status", "cluster", "fault", "telemetry", "config", "line"]),
+    ("webhook", &["api", "convert", "routing", "failure", "status", "cluster", "fault", "telemetry", "config", "line"]),
     ("telemetry", &["api", "routing", "failure", "status", "fault", "line"]),
     ("tls", &[]),
     ("config", &["api", "routing", "status", "manifest"]),
@@ -27,7 +28,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
 ];
 
 /// Rooms whose answer depends on nothing but their input.
-const PURE: [&str; 6] = ["api", "routing", "failure", "status", "fault", "line"];
+const PURE: [&str; 7] = ["api", "convert", "routing", "failure", "status", "fault", "line"];
 
 /// What a pure room must not name, beside what clippy denies it.
 const IMPURE_CRATES: [&str; 8] =

@@ -1,10 +1,13 @@
 //! What a review asks of the gate. The webhook and `lockkeeper review` understand by the same text.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::review::{Operation, Review};
 use super::spec::{self, NoSpec};
 use crate::api::facts::{Candidate, Cause, NotACandidate};
+use crate::convert::{self, Version};
 use crate::fault::Fault;
 use crate::routing::Request;
 
@@ -34,7 +37,7 @@ impl Review<'_> {
         match (self.operation, self.object, self.old_object) {
             (Operation::Create, Some(object), _) => create(object, self.namespace.as_deref(), self.name.as_deref()),
             (Operation::Create, None, _) => Ok(no_object()),
-            (Operation::Update, Some(new), Some(old)) => match spec::changed(old, new) {
+            (Operation::Update, Some(new), Some(old)) => match spec::changed(&as_stored(old), &as_stored(new)) {
                 Ok(spec_changed) => Ok(Question::Update { spec_changed }),
                 Err(NoSpec::NoObject) => Ok(no_object()),
                 Err(NoSpec::Twice(problem)) => {
@@ -46,8 +49,18 @@ impl Review<'_> {
     }
 }
 
+/// With what is parked in it, which is stored as well: a target's cluster, say, that its version has no member for.
+fn as_stored(object: &RawValue) -> Cow<'_, RawValue> {
+    let parks = object.get().contains(convert::LEGACY);
+    let hub = || {
+        let converted = convert::convert(object.get(), Version::V1beta1).ok()?;
+        RawValue::from_string(String::from_utf8(converted.json).ok()?).ok()
+    };
+    parks.then(hub).flatten().map_or(Cow::Borrowed(object), Cow::Owned)
+}
+
 fn create(object: &RawValue, namespace: Option<&str>, name: Option<&str>) -> Result<Question, Fault> {
-    match Candidate::from_json(object.get(), namespace) {
+    match Candidate::from_json(as_stored(object).get(), namespace) {
         Ok(mut candidate) => {
             // The request names what the object leaves to it.
             candidate.name = candidate.name.or_else(|| name.filter(|name| !name.is_empty()).map(Into::into));
