@@ -9,7 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BlockClearance, Condition, DNS_LABEL, DNS_SUBDOMAIN, Free, LABEL_MAX, NAME_MAX, NO_SLASH, ObjectReference, Phase, TIME_MAX,
+    BlockClearance, Condition, DNS_LABEL, DNS_SUBDOMAIN, Free, LABEL_MAX, NAME_MAX, NO_SLASH, ObjectReference, Phase,
+    TIME_MAX,
 };
 
 /// What is to be run, on what, and for which request. It never changes.
