@@ -60,6 +60,7 @@ $(CACHE)/tools/bin/cargo-deny:
 .PHONY: generated
 generated: ## Write the generated files: the chart's CRDs
 	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds
+	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds-conversion --conversion-service NAMESPACE/SERVICE
 
 .PHONY: coverage
 coverage: $(CACHE)/tools/bin/cargo-llvm-cov ## Line coverage of the library by its own tests (needs llvm-cov and llvm-profdata, such as Debian's llvm-19)

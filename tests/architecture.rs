@@ -87,6 +87,7 @@ fn pure_rooms_deny_what_clippy_knows() {
         ("routing", "routing/mod.rs"),
         ("failure", "failure/mod.rs"),
         ("status", "status/mod.rs"),
+        ("convert", "convert/mod.rs"),
         ("fault", "fault.rs"),
         ("line", "line.rs"),
     ] {

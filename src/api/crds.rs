@@ -1,27 +1,64 @@
 //! The CustomResourceDefinitions that we ship, made of the Rust types.
+//!
+//! There are two forms of each: with `v1alpha1` alone, and with `v1beta1` stored beside it. The second needs somebody who
+//! converts, since the two have different shapes: without one the API server would hand out objects of one shape under the
+//! name of the other.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceConversion, CustomResourceDefinition, WebhookClientConfig, WebhookConversion,
+};
 use kube::CustomResourceExt;
+use kube::core::crd::merge_crds;
 use serde_json::Value;
 
-use super::v1alpha1::{RemediationRequest, WorkflowExecution};
+use super::{v1alpha1, v1beta1};
 
 /// By these labels a CRD in a cluster is known to be ours.
 const LABELS: [(&str, &str); 2] = [("app.kubernetes.io/component", "crd"), ("app.kubernetes.io/name", "lockkeeper")];
 
-/// Every CRD.
-pub fn all() -> Vec<CustomResourceDefinition> {
-    [RemediationRequest::crd(), WorkflowExecution::crd()].map(labelled).into()
+/// The path at which objects are converted.
+pub const CONVERT_PATH: &str = "/convert";
+
+/// The version that is stored where both are served.
+const STORED: &str = "v1beta1";
+
+/// Every CRD with `v1alpha1` alone.
+pub fn v1alpha1() -> Vec<CustomResourceDefinition> {
+    [v1alpha1::RemediationRequest::crd(), v1alpha1::WorkflowExecution::crd()].map(labelled).into()
 }
 
-/// Every CRD with the name of its file.
-pub fn yaml_files() -> Vec<(String, String)> {
-    all().iter().map(|crd| (format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural), yaml(crd))).collect()
+/// Every CRD with both versions, `v1beta1` stored, and this webhook to convert between them.
+pub fn all(client: &WebhookClientConfig) -> Vec<CustomResourceDefinition> {
+    let pairs = [
+        [v1beta1::RemediationRequest::crd(), v1alpha1::RemediationRequest::crd()],
+        [v1beta1::WorkflowExecution::crd(), v1alpha1::WorkflowExecution::crd()],
+    ];
+    pairs.map(|versions| converted(labelled(merged(versions.into())), client)).into()
 }
 
-/// Every CRD in one YAML stream.
-pub fn yaml_stream() -> String {
-    yaml_files().into_iter().map(|(_, yaml)| format!("---\n{yaml}")).collect()
+/// Each of them with the name of its file.
+pub fn yaml_files(crds: &[CustomResourceDefinition]) -> Vec<(String, String)> {
+    crds.iter().map(|crd| (format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural), yaml(crd))).collect()
+}
+
+/// All of them in one YAML stream.
+pub fn yaml_stream(crds: &[CustomResourceDefinition]) -> String {
+    yaml_files(crds).into_iter().map(|(_, yaml)| format!("---\n{yaml}")).collect()
+}
+
+fn merged(versions: Vec<CustomResourceDefinition>) -> CustomResourceDefinition {
+    merge_crds(versions, STORED).expect("our own versions of one kind agree on its names")
+}
+
+fn converted(mut crd: CustomResourceDefinition, client: &WebhookClientConfig) -> CustomResourceDefinition {
+    crd.spec.conversion = Some(CustomResourceConversion {
+        strategy: "Webhook".into(),
+        webhook: Some(WebhookConversion {
+            client_config: Some(client.clone()),
+            conversion_review_versions: vec!["v1".into()],
+        }),
+    });
+    crd
 }
 
 fn labelled(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
@@ -35,6 +72,9 @@ fn yaml(crd: &CustomResourceDefinition) -> String {
     serde_saphyr::to_string(&tree).expect("a JSON tree is YAML")
 }
 
+/// The one member that says something by null: its parameters are not filtered.
+const NULL_SAYS_SOMETHING: &str = "declaredParameterNames";
+
 /// An optional member is one that may be left out; null is none of its values, so the API server drops it, as with
 /// upstream's CRDs.
 fn as_upstream_writes(tree: &mut Value) {
@@ -47,6 +87,9 @@ fn as_upstream_writes(tree: &mut Value) {
                 values.retain(|value| !value.is_null());
             }
             members.values_mut().for_each(as_upstream_writes);
+            if let Some(Value::Object(schema)) = members.get_mut(NULL_SAYS_SOMETHING) {
+                schema.insert("nullable".into(), true.into());
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(as_upstream_writes),
         _ => {}

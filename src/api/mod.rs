@@ -10,3 +10,4 @@ pub mod duration;
 pub mod facts;
 pub mod tekton;
 pub mod v1alpha1;
+pub mod v1beta1;
