@@ -39,8 +39,6 @@ fn places(kind: &Kind) -> Vec<String> {
         "spec.workflowRef.workflowId",
         "spec.workflowRef",
         "spec.legacy.odd",
-       
-       
         "spec.severity",
         "status.overallPhase",
         "status.phase",
