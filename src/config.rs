@@ -53,13 +53,23 @@ pub struct Limits {
     pub admission_body_bytes: usize,
     /// All bodies that are held at one time, in bytes; past it a request is shed with 503.
     pub in_flight_bytes: usize,
+    /// The largest ConversionReview, in bytes.
+    pub conversion_body_bytes: usize,
+    /// The same of conversions, apart: neither they nor reviews take the other's room.
+    pub conversion_in_flight_bytes: usize,
     /// Open connections; past it a new one waits in the backlog of the listener.
     pub connections: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { admission_body_bytes: 8 * 1024 * 1024, in_flight_bytes: 128 * 1024 * 1024, connections: 1024 }
+        Self {
+            admission_body_bytes: 8 * 1024 * 1024,
+            in_flight_bytes: 128 * 1024 * 1024,
+            conversion_body_bytes: 128 * 1024 * 1024,
+            conversion_in_flight_bytes: 128 * 1024 * 1024,
+            connections: 1024,
+        }
     }
 }
 
@@ -160,14 +170,20 @@ impl Settings {
         if !is_dns_label(&self.execution.namespace) {
             return wrong("execution.namespace", format!("expected a namespace, found {:?}", self.execution.namespace));
         }
-        if self.limits.admission_body_bytes < 1024 {
-            return wrong(
-                "limits.admissionBodyBytes",
-                format!("expected at least 1024, found {}", self.limits.admission_body_bytes),
-            );
+        let limits = &self.limits;
+        for (key, bytes) in [
+            ("limits.admissionBodyBytes", limits.admission_body_bytes),
+            ("limits.conversionBodyBytes", limits.conversion_body_bytes),
+        ] {
+            if bytes < 1024 {
+                return wrong(key, format!("expected at least 1024, found {bytes}"));
+            }
         }
-        if self.limits.in_flight_bytes < self.limits.admission_body_bytes {
+        if limits.in_flight_bytes < limits.admission_body_bytes {
             return wrong("limits.inFlightBytes", "expected at least limits.admissionBodyBytes".to_owned());
+        }
+        if limits.conversion_in_flight_bytes < limits.conversion_body_bytes {
+            return wrong("limits.conversionInFlightBytes", "expected at least limits.conversionBodyBytes".to_owned());
         }
         if self.limits.connections == 0 {
             return wrong("limits.connections", "expected at least 1, found 0".to_owned());
@@ -347,6 +363,11 @@ mod tests {
                 "FILE: checks.exponentialBackoff.base: expected at most max (10m), found 1h",
             ),
             ("limits: {admissionBodyBytes: 12}", "FILE: limits.admissionBodyBytes: expected at least 1024"),
+            ("limits: {conversionBodyBytes: 12}", "FILE: limits.conversionBodyBytes: expected at least 1024"),
+            (
+                "limits: {conversionInFlightBytes: 2048}",
+                "FILE: limits.conversionInFlightBytes: expected at least limits.conversionBodyBytes",
+            ),
             ("limits: {connections: 0}", "FILE: limits.connections: expected at least 1"),
             ("[]", "FILE: .: expected a mapping or a value, found a list"),
             ("checks: [{mode: off}]", "FILE: checks: expected a mapping or a value, found a list"),

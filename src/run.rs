@@ -199,8 +199,14 @@ fn admin(
     stop: CancellationToken,
 ) -> Arc<Admin> {
     let (state, certificate) = (index.clone(), pair.clone());
+    let (offered, ending) = (pair.clone(), stop.clone());
     Arc::new(Admin {
-        conditions: Box::new(move || conditions(&state, policy.load().staleness.max.get(), &certificate, &stop)),
+        conditions: Box::new(move || {
+            let mut all = serving(&certificate, &stop).to_vec();
+            all.extend(inputs(&state, policy.load().staleness.max.get()));
+            all
+        }),
+        conversion: Box::new(move || serving(&offered, &ending).to_vec()),
         metrics: Box::new(move || {
             let inputs: Vec<_> = index.health().iter().map(state_row).collect();
             telemetry.scrape(&inputs, &[CertificateRow { role: "serving", not_after: unix(pair.not_after()) }])
@@ -208,14 +214,19 @@ fn admin(
     })
 }
 
-fn conditions(index: &Index, staleness: Duration, pair: &Pair, stop: &CancellationToken) -> Vec<Condition> {
+/// What every path needs; conversion needs no more.
+fn serving(pair: &Pair, stop: &CancellationToken) -> [Condition; 2] {
     let stopping = stop.is_cancelled();
     let listener =
         Condition { name: "listener", ok: !stopping, says: if stopping { "ending" } else { "up" }.to_owned() };
     let valid = pair.valid_at(SystemTime::now());
     let certificate =
         Condition { name: "certificate", ok: valid.is_ok(), says: valid.err().unwrap_or("valid").to_owned() };
-    let inputs = index.health().into_iter().map(|health| {
+    [listener, certificate]
+}
+
+fn inputs(index: &Index, staleness: Duration) -> impl Iterator<Item = Condition> {
+    index.health().into_iter().map(move |health| {
         let age = health.age.unwrap_or(Duration::MAX);
         let (ok, says) = match health.listed {
             false if health.footing == Footing::Denied => {
@@ -236,8 +247,7 @@ fn conditions(index: &Index, staleness: Duration, pair: &Pair, stop: &Cancellati
             ),
         };
         Condition { name: health.input.as_str(), ok, says }
-    });
-    [listener, certificate].into_iter().chain(inputs).collect()
+    })
 }
 
 fn state_row(health: &crate::cluster::Health) -> StateRow {

@@ -8,10 +8,10 @@ use syn::visit::Visit;
 /// Room → the rooms that it may name.
 const MAY_NAME: [(&str, &[&str]); 15] = [
     ("api", &[]),
-    ("convert", &["api"]),
     ("routing", &["api", "line"]),
     ("failure", &["api", "line"]),
     ("status", &["api", "failure", "line"]),
+    ("convert", &["api", "line"]),
     ("fault", &[]),
     ("line", &[]),
     ("manifest", &["api", "line"]),

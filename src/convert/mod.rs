@@ -21,6 +21,8 @@ use node::Node;
 use park::Parked;
 use shape::{Side, carry};
 
+use crate::line::one_line;
+
 /// A version of `kubernaut.ai` that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -60,17 +62,31 @@ const GROUP: &str = "kubernaut.ai";
 pub enum Unconvertible {
     #[error("expected a JSON object")]
     NoObject,
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    #[error("{0:?} is none of kubernaut.ai/v1alpha1, kubernaut.ai/v1beta1")]
+    #[error("apiVersion is missing or no string, expected kubernaut.ai/v1alpha1 or kubernaut.ai/v1beta1")]
+    NoApiVersion,
+    #[error("apiVersion {0:?} is none of kubernaut.ai/v1alpha1, kubernaut.ai/v1beta1")]
     ApiVersion(String),
-    #[error("{0:?} is none of RemediationRequest, WorkflowExecution")]
-    Kind(String),
+    #[error("kind is missing or no string, expected RemediationRequest or WorkflowExecution")]
+    NoKind(Version),
+    #[error("kind {1:?} is none of RemediationRequest, WorkflowExecution")]
+    Kind(Version, String),
+}
+
+impl Unconvertible {
+    /// The version that it says it is in.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        match self {
+            Self::NoKind(version) | Self::Kind(version, _) => Some(*version),
+            _ => None,
+        }
+    }
 }
 
 /// An object in another version, and what was parked for the way home.
 #[derive(Clone, Debug)]
 pub struct Converted {
+    pub from: Version,
     pub json: Vec<u8>,
     /// JSON Pointers of what the other version cannot say.
     pub parked: Vec<String>,
@@ -84,7 +100,7 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     let mut object = Node::json(text);
     let (version, kind) = identify(&mut object)?;
     if version == to {
-        return Ok(Converted { json: text.trim().as_bytes().to_vec(), parked: Vec::new() });
+        return Ok(Converted { from: version, json: text.trim().as_bytes().to_vec(), parked: Vec::new() });
     }
     let parked = park::take(&mut object, to);
     let from = side(version, shape_of(&mut object, kind));
@@ -118,21 +134,38 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     }
     let mut json = Vec::with_capacity(text.len() + 256);
     other.write(&mut json);
-    Ok(Converted { json, parked: told })
+    Ok(Converted { from: version, json, parked: told })
+}
+
+fn said(object: &mut Node<'_>, path: &str) -> Option<String> {
+    object.at(path)?.text().map(std::borrow::Cow::into_owned)
+}
+
+/// What an object calls itself, as far as it does: `WorkflowExecution payments/we`.
+#[must_use]
+pub fn called(text: &str) -> String {
+    let mut object = Node::json(text);
+    let kind = said(&mut object, "kind").unwrap_or_else(|| "an object".to_owned());
+    let name = said(&mut object, "metadata.name").unwrap_or_else(|| "without a name".to_owned());
+    let namespace = said(&mut object, "metadata.namespace").map(|namespace| namespace + "/").unwrap_or_default();
+    one_line(&format!("{kind} {namespace}{name}"), 400)
+}
+
+/// Whether two texts are the same object: the order of members is nothing, numbers are their text.
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
+    Node::json(one.trim()).same(&mut Node::json(other.trim()))
 }
 
 fn identify(object: &mut Node<'_>) -> Result<(Version, &'static Kind), Unconvertible> {
     if !object.is_object() {
         return Err(Unconvertible::NoObject);
     }
-    let mut said = |member| {
-        let text = object.get(member).and_then(|said| said.text().map(std::borrow::Cow::into_owned));
-        text.ok_or(Unconvertible::Missing(member))
-    };
-    let (version, kind) = (said("apiVersion")?, said("kind")?);
+    let version = said(object, "apiVersion").ok_or(Unconvertible::NoApiVersion)?;
     let version = Version::from_api_version(&version)?;
+    let kind = said(object, "kind").ok_or(Unconvertible::NoKind(version))?;
     let known = KINDS.into_iter().find(|known| known.name == kind);
-    Ok((version, known.ok_or_else(|| Unconvertible::Kind(kind.chars().take(100).collect()))?))
+    Ok((version, known.ok_or_else(|| Unconvertible::Kind(version, kind.chars().take(100).collect()))?))
 }
 
 /// The shape of a `v1alpha1` object, by the members that only one has. In doubt it is ours: whatever it is, it comes home.

@@ -25,8 +25,14 @@ pub(super) struct DecisionLog {
 /// What makes two lines the same line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Told {
-    Refusal { object: String, reason: String, by: String },
+    Refusal {
+        object: String,
+        reason: String,
+        by: String,
+    },
     Fault(&'static str),
+    /// Objects that have no other version: asked for again with every list.
+    Unconverted(String),
 }
 
 struct Repeats {
@@ -62,6 +68,12 @@ impl DecisionLog {
     pub fn fault(&self, fault: &Fault, now: Instant) {
         if !self.is_repeat(&Told::Fault(fault.label()), now) {
             tracing::warn!(decision = "error", status = fault.status(), reason = fault.label(), "{fault}");
+        }
+    }
+
+    pub fn unconverted(&self, problem: &str, now: Instant) {
+        if !self.is_repeat(&Told::Unconverted(problem.to_owned()), now) {
+            tracing::warn!(conversion = "failed", "{problem}");
         }
     }
 
@@ -157,6 +169,9 @@ fn say(told: &Told, repeats: &Repeats) {
         }
         Told::Fault(label) => {
             tracing::warn!(decision = "error", reason = label, times = repeats.more, %over, "the same fault again");
+        }
+        Told::Unconverted(problem) => {
+            tracing::warn!(conversion = "failed", problem, times = repeats.more, %over, "not converted again");
         }
     }
 }
@@ -363,12 +378,12 @@ mod tests {
     fn faults_are_said_once_for_each_kind_and_counted() {
         let not_ready = Fault::NotReady { problem: "remediationrequests not listed yet".into() };
         let lines = told(|log| {
-            for fault in [&not_ready, &Fault::Shed, &not_ready, &not_ready] {
+            for fault in [&not_ready, &Fault::Shed { key: "k" }, &not_ready, &not_ready] {
                 log.fault(fault, Instant::now());
             }
             log.flush();
         });
-        let shed = Fault::Shed.to_string();
+        let shed = Fault::Shed { key: "k" }.to_string();
         assert_eq!(messages(&lines), ["remediationrequests not listed yet", &shed, "the same fault again"]);
         assert_eq!(
             (&lines[0]["status"], &lines[2]["reason"], &lines[2]["times"]),

@@ -33,6 +33,15 @@ pub struct CertificateRow {
     pub not_after: i64,
 }
 
+/// Objects of one conversion that came out alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvertedRow {
+    pub from: &'static str,
+    pub to: &'static str,
+    pub result: &'static str,
+    pub count: u64,
+}
+
 pub(super) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -46,6 +55,16 @@ pub(super) struct Metrics {
     not_after: Family<RoleLabels, Gauge>,
     classification: Family<ClassificationLabels, Counter>,
     corrected: Family<CorrectionLabels, Counter>,
+    converted: Family<ConversionLabels, Counter>,
+    conversion_duration: Histogram,
+    conversion_faults: Family<WhyLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConversionLabels {
+    from: &'static str,
+    to: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -120,6 +139,9 @@ impl Metrics {
             not_after: Family::default(),
             classification: Family::default(),
             corrected: Family::default(),
+            converted: Family::default(),
+            conversion_duration: Histogram::new(SECONDS),
+            conversion_faults: Family::default(),
             registry: Registry::default(),
         };
         let build = Family::<BuildLabels, Gauge>::default();
@@ -150,6 +172,14 @@ impl Metrics {
         r.register_with_unit("cert_not_after", "When a certificate ends", Unit::Seconds, metrics.not_after.clone());
         r.register("classification", "Failure details filled in or corrected", metrics.classification.clone());
         r.register("classification_corrected", "Reasons replaced by another", metrics.corrected.clone());
+        r.register("conversion_objects", "Objects asked for in a version", metrics.converted.clone());
+        r.register_with_unit(
+            "conversion_duration",
+            "Time to answer a ConversionReview",
+            Unit::Seconds,
+            metrics.conversion_duration.clone(),
+        );
+        r.register("conversion_faults", "Requests without a result", metrics.conversion_faults.clone());
         r.register("build_info", "The build that runs", build);
         Self { registry, ..metrics }
     }
@@ -182,6 +212,17 @@ impl Metrics {
             let labels = CorrectionLabels { from: from.as_str(), to: to.as_str() };
             self.corrected.get_or_create(&labels).inc();
         }
+    }
+
+    pub fn converted(&self, objects: &[ConvertedRow], took: Duration) {
+        self.conversion_duration.observe(took.as_secs_f64());
+        for &ConvertedRow { from, to, result, count } in objects {
+            self.converted.get_or_create(&ConversionLabels { from, to, result }).inc_by(count);
+        }
+    }
+
+    pub fn not_converted(&self, fault: &Fault) {
+        self.conversion_faults.get_or_create(&WhyLabels { why: fault.label() }).inc();
     }
 
     pub fn not_judged(&self, webhook: &'static str, fault: &Fault, operation: &'static str, took: Duration) {

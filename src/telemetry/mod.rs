@@ -11,7 +11,7 @@ mod metrics;
 
 pub use admin::{Admin, Condition, router as admin_router};
 pub use log::{LogFormat, init as init_log};
-pub use metrics::{CertificateRow, InFlight, StateRow};
+pub use metrics::{CertificateRow, ConvertedRow, InFlight, StateRow};
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -109,6 +109,20 @@ impl Telemetry {
     /// Counts and logs a request that got no verdict.
     pub fn not_judged(&self, webhook: &'static str, fault: &Fault, operation: &'static str, took: Duration) {
         self.metrics.not_judged(webhook, fault, operation, took);
+        self.decisions.fault(fault, Instant::now());
+    }
+
+    /// Counts the objects of one answered conversion, and says why it failed.
+    pub fn converted(&self, objects: &[ConvertedRow], failed: Option<&str>, took: Duration) {
+        self.metrics.converted(objects, took);
+        if let Some(problem) = failed {
+            self.decisions.unconverted(problem, Instant::now());
+        }
+    }
+
+    /// Counts and logs a request for a conversion that got no result.
+    pub fn not_converted(&self, fault: &Fault) {
+        self.metrics.not_converted(fault);
         self.decisions.fault(fault, Instant::now());
     }
 

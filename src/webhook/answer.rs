@@ -217,6 +217,12 @@ pub(super) fn fault(fault: &Fault, review: Option<&Review<'_>>) -> Response<Body
         ),
         None => text(code, format!("{}\n", one_line(&fault.to_string(), 500))),
     };
+    told_by_headers(fault, &mut response);
+    response
+}
+
+/// What a caller's machinery reads of a fault.
+pub(super) fn told_by_headers(fault: &Fault, response: &mut Response<Body>) {
     let headers = response.headers_mut();
     if fault.retry() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -227,7 +233,6 @@ pub(super) fn fault(fault: &Fault, review: Option<&Review<'_>>) -> Response<Body
     if *fault == Fault::NotPost {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
-    response
 }
 
 fn status_reason(code: u16) -> &'static str {
@@ -314,7 +319,7 @@ fn text(code: StatusCode, line: String) -> Response<Body> {
     respond(code, "text/plain; charset=utf-8", line.into())
 }
 
-fn respond(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+pub(super) fn respond(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

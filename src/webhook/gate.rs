@@ -85,11 +85,8 @@ pub(super) async fn answer(
     body: Bytes,
 ) -> Response<Body> {
     let started = Instant::now();
-    if !is_json(&headers) {
-        return gate.refuse(webhook.as_str(), &Fault::NotJson, None, started);
-    }
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return gate.refuse(webhook.as_str(), &Fault::Encoded, None, started);
+    if let Err(fault) = plain_json(&headers) {
+        return gate.refuse(webhook.as_str(), &fault, None, started);
     }
     let review = match Review::decode(&body) {
         Ok(review) => review,
@@ -194,6 +191,17 @@ impl Gate {
 /// What the world lacks for an answer.
 pub(super) fn not_ready(why: Unavailable) -> Fault {
     Fault::NotReady { problem: why.to_string() }
+}
+
+/// What the headers say that the body is.
+pub(super) fn plain_json(headers: &HeaderMap) -> Result<(), Fault> {
+    if !is_json(headers) {
+        return Err(Fault::NotJson);
+    }
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Fault::Encoded),
+        _ => Ok(()),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

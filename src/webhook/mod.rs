@@ -1,10 +1,12 @@
 //! Bytes ⇄ decisions.
 //!
-//! In: AdmissionReviews over HTTP. Out: verdicts as AdmissionReviews; HTTP 200 for each, whatever it says.
+//! In: AdmissionReviews and ConversionReviews over HTTP. Out: the same with an answer; HTTP 200 for each, whatever it says.
 //! Never: lists from the API server while answering; judges what is not ours.
 //! Fails: a request that cannot be judged gets a [`Fault`], with its uid where that is known.
 
 mod answer;
+mod conversion;
+mod convert;
 mod gate;
 mod receive;
 mod review;
@@ -20,25 +22,41 @@ pub use understand::Question;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
+use axum::http::Response;
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 
 use crate::config::Limits;
 use crate::fault::Fault;
+use receive::Intake;
 
 /// The HTTPS side: every path, with limits and deadlines around them.
 pub fn router(gate: &Arc<Gate>, limits: &Limits) -> Router {
-    let intake = Arc::new(receive::Intake::new(gate.clone(), limits));
-    let known = Webhook::ALL.map(Webhook::path).join(", ");
+    let known = Webhook::ALL.map(Webhook::path).into_iter().chain([convert::PATH]).collect::<Vec<_>>().join(", ");
     let paths = Webhook::ALL.into_iter().fold(Router::new(), |router, webhook| {
         router.route(webhook.path(), post(gate::answer).with_state((gate.clone(), webhook)))
     });
     paths
         .fallback(move || async move { answer::fault(&Fault::NoSuchPath { known }, None) })
-        .method_not_allowed_fallback(|| async { answer::fault(&Fault::NotPost, None) })
+        .method_not_allowed_fallback(not_post)
+        .layer(from_fn_with_state(Arc::new(Intake::of_reviews(gate.clone(), limits)), receive::receive))
+        .merge(conversions(gate, limits))
         .layer(DefaultBodyLimit::disable())
+}
+
+/// Behind an intake of its own.
+fn conversions(gate: &Gate, limits: &Limits) -> Router {
+    let converter = Arc::new(convert::Converter::new(gate.telemetry.clone(), crate::convert::convert));
+    let intake = Arc::new(Intake::of_conversions(converter.clone(), limits));
+    Router::new()
+        .route(convert::PATH, post(convert::answer).fallback(not_post).with_state(converter))
         .layer(from_fn_with_state(intake, receive::receive))
+}
+
+async fn not_post() -> Response<Body> {
+    answer::fault(&Fault::NotPost, None)
 }
 
 #[cfg(test)]
@@ -47,7 +65,6 @@ mod tests {
     use crate::api::facts::{RemediationRequest, WorkflowExecution};
     use crate::cluster::Index;
     use crate::config::Settings;
-    use axum::body::Body;
     use axum::http::Request;
     use tower::ServiceExt;
 

@@ -57,23 +57,38 @@ impl Operation {
 #[error("{0}")]
 pub struct ReviewError(String);
 
+impl ReviewError {
+    pub(super) fn missing(what: &str) -> Self {
+        Self(format!("{what} is missing"))
+    }
+
+    pub(super) fn unexpected(what: &str, found: &str, expected: &str) -> Self {
+        Self(format!("{what} is {}, expected {expected}", crate::line::one_line(found, 80)))
+    }
+}
+
+/// The envelope of a review, whichever it is.
+pub(super) fn opened<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ReviewError> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| ReviewError(format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
+    if text.trim_ascii().is_empty() {
+        return Err(ReviewError("the body is empty".to_owned()));
+    }
+    let opened: Result<Mapping<T>, _> = serde_json::from_str(text);
+    opened.map(|Mapping(envelope)| envelope).map_err(|error| {
+        let (path, error) = locate::<Mapping<T>>(text, error);
+        let at = if matches!(&*path, "." | "?") { String::new() } else { format!("{path}: ") };
+        ReviewError(format!("{at}{} (line {}, column {})", plainly(&error), error.line(), error.column()))
+    })
+}
+
 impl<'a> Review<'a> {
     /// Takes the envelope off. The object inside is not looked at.
     ///
     /// # Errors
     /// Where it is not valid UTF-8 and JSON throughout, or not a review of a version that we know, or carries no uid.
     pub fn decode(body: &'a [u8]) -> Result<Self, ReviewError> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| ReviewError(format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
-        if text.trim_ascii().is_empty() {
-            return Err(ReviewError("the body is empty".to_owned()));
-        }
-        let Mapping(wire): Mapping<Wire<'a>> = serde_json::from_str(text).map_err(|error| {
-            let (path, error) = locate::<Mapping<Wire<'_>>>(text, error);
-            let at = if matches!(&*path, "." | "?") { String::new() } else { format!("{path}: ") };
-            ReviewError(format!("{at}{} (line {}, column {})", plainly(&error), error.line(), error.column()))
-        })?;
-        wire.into_review()
+        opened::<Wire<'a>>(body)?.into_review()
     }
 
     /// What it is about, where that is not this sub-resource of a WorkflowExecution; empty for the object itself.
@@ -162,15 +177,13 @@ struct NamedMeta<'a> {
 
 impl<'a> Wire<'a> {
     fn into_review(self) -> Result<Review<'a>, ReviewError> {
-        let missing = |what: &str| ReviewError(format!("{what} is missing"));
+        let missing = ReviewError::missing;
         if self.kind.as_deref() != Some("AdmissionReview") {
-            let found = self.kind.as_deref().unwrap_or("none");
-            return Err(ReviewError(format!("kind is {}, expected AdmissionReview", crate::line::one_line(found, 80))));
+            return Err(ReviewError::unexpected("kind", self.kind.as_deref().unwrap_or("none"), "AdmissionReview"));
         }
         let api_version = self.api_version.ok_or_else(|| missing("apiVersion"))?;
         if !matches!(&*api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1") {
-            let found = crate::line::one_line(&api_version, 80);
-            return Err(ReviewError(format!("apiVersion is {found}, expected admission.k8s.io/v1 or v1beta1")));
+            return Err(ReviewError::unexpected("apiVersion", &api_version, "admission.k8s.io/v1 or v1beta1"));
         }
         let Mapping(request) = self.request.ok_or_else(|| missing("request"))?;
         let resource = request.resource.unwrap_or_default().0;
