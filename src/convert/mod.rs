@@ -105,6 +105,10 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     let parked = park::take(&mut object, to);
     let from = side(version, shape_of(&mut object, kind));
     let there = side(to, parked.as_ref().map(|parked| parked.shape).unwrap_or_default());
+    // Opened once, for all the copies that are made of it.
+    for group in ["metadata", "spec", "status"] {
+        object.get(group).map(Node::open);
+    }
     let mut other = object.clone();
     park::strip(&mut other);
     carry(&mut other, kind, from, there);

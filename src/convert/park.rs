@@ -215,6 +215,12 @@ pub(super) fn take(object: &mut Node<'_>, home: Version) -> Option<Parked> {
         let more = more.as_deref().and_then(|more| serde_json::from_str(more).ok()).and_then(operations);
         if let Some(more) = more {
             object.take(place);
+            // What was made for it goes with it.
+            if let Some((group, _)) = place.rsplit_once('.')
+                && object.at(group).is_some_and(Node::is_empty_object)
+            {
+                object.take(group);
+            }
             parked.patch.extend(more);
         }
     }
