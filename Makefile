@@ -76,11 +76,13 @@ $(CACHE)/tools/bin/cargo-llvm-cov:
 bench: ## Benchmarks; figures and their meaning in docs/performance.md
 	$(CARGO) bench --locked
 
+FUZZ_TARGET ?= classify
+
 .PHONY: fuzz
-fuzz: $(CACHE)/tools/bin/cargo-fuzz ## Fuzz the readers of failures for FUZZ_SECONDS (180); needs a nightly compiler
-	@mkdir -p fuzz/corpus/classify
-	@PATH="$(CACHE)/tools/bin:$$PATH" $(CARGO) +nightly fuzz run -s none classify fuzz/corpus/classify fuzz/seeds/classify -- \
-	-max_total_time=$${FUZZ_SECONDS:-180} -max_len=16384
+fuzz: $(CACHE)/tools/bin/cargo-fuzz ## Fuzz FUZZ_TARGET (classify or convert) for FUZZ_SECONDS (180); needs a nightly compiler
+	@mkdir -p fuzz/corpus/$(FUZZ_TARGET)
+	@PATH="$(CACHE)/tools/bin:$$PATH" $(CARGO) +nightly fuzz run -s none $(FUZZ_TARGET) fuzz/corpus/$(FUZZ_TARGET) \
+	fuzz/seeds/$(FUZZ_TARGET) -- -max_total_time=$${FUZZ_SECONDS:-180} -max_len=16384
 
 $(CACHE)/tools/bin/cargo-fuzz:
 	$(call say,building cargo-fuzz once into $(CACHE)/tools)

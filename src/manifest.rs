@@ -7,7 +7,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::api::facts::{Mapping, plainly};
@@ -179,11 +180,88 @@ fn json_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestEr
 }
 
 fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
-    let values: Vec<serde_json::Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+    let values: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
         let place = Place { file: file.clone(), document: None, item: None };
         ManifestError::Syntax { place, problem: format!("not YAML: {}", yaml_problem(&error)) }
     })?;
-    Ok(values.into_iter().filter(|value| !value.is_null()).map(|value| value.to_string()).collect())
+    Ok(values.into_iter().map(|Json(text)| text).filter(|text| text != "null").collect())
+}
+
+/// A value as JSON text, its members in the order in which they stand.
+struct Json(String);
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor).map(Self)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<String, E> {
+        Ok("null".to_owned())
+    }
+
+    fn visit_none<E>(self) -> Result<String, E> {
+        Ok("null".to_owned())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
+        Ok(serde_json::Value::from(value).to_string())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<String, E> {
+        Ok(serde_json::Value::from(value).to_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<String, A::Error> {
+        let mut text = "[".to_owned();
+        while let Some(Json(item)) = list.next_element()? {
+            text.push_str(if text.len() > 1 { "," } else { "" });
+            text.push_str(&item);
+        }
+        Ok(text + "]")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut text = "{".to_owned();
+        while let Some((name, Json(value))) = map.next_entry::<String, Json>()? {
+            text.push_str(if text.len() > 1 { "," } else { "" });
+            text.push_str(&format!("{}:{value}", serde_json::Value::from(name)));
+        }
+        Ok(text + "}")
+    }
 }
 
 /// One line with line and column.
@@ -254,6 +332,13 @@ mod tests {
     fn one_document_needs_no_number() {
         assert_eq!(kinds("kind: A\napiVersion: v1\n"), ["A f"]);
         assert_eq!(kinds(r#"{"kind":"A"}"#), ["A f"]);
+    }
+
+    #[test]
+    fn yaml_keeps_the_order_of_its_members_and_its_whole_numbers() {
+        let text = "kind: A\nz: 9007199254740993\na: {y: 1.5, x: [~, 'true']}\nb: \"\\u00e9\\n\"\n";
+        let json = r#"{"kind":"A","z":9007199254740993,"a":{"y":1.5,"x":[null,"true"]},"b":"é\n"}"#;
+        assert_eq!(parse(&"f".into(), text).unwrap()[0].json, json);
     }
 
     #[test]

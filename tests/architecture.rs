@@ -22,7 +22,20 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("config", &["api", "routing", "status", "manifest"]),
     (
         "cli",
-        &["api", "routing", "failure", "cluster", "webhook", "manifest", "telemetry", "tls", "config", "run", "line"],
+        &[
+            "api",
+            "routing",
+            "failure",
+            "convert",
+            "cluster",
+            "webhook",
+            "manifest",
+            "telemetry",
+            "tls",
+            "config",
+            "run",
+            "line",
+        ],
     ),
     ("run", &["api", "routing", "cluster", "webhook", "status", "telemetry", "tls", "config"]),
 ];

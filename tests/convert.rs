@@ -90,7 +90,8 @@ impl House {
         assert_eq!(converted.len(), objects.len());
         for (before, after) in objects.iter().zip(&converted) {
             assert_eq!((&after["apiVersion"], &after["kind"]), (&json!(to), &before["kind"]));
-            assert!(after["metadata"].is_object() || before["apiVersion"] == to, "{after}");
+            let stays = before["apiVersion"] == to || before["metadata"]["annotations"][LEGACY].is_string();
+            assert!(stays || after["metadata"].is_object(), "{after}");
             for (name, value) in before["metadata"].as_object().into_iter().flatten() {
                 assert!(name == "annotations" || after["metadata"][name] == *value, "metadata.{name}: {after}");
             }
@@ -202,7 +203,8 @@ async fn c_04_c_08_the_same_order_and_length_whatever_the_sources() {
         let names =
             |objects: &[Value]| objects.iter().map(|object| object["metadata"]["name"].clone()).collect::<Vec<_>>();
         assert_eq!(names(&converted), names(&objects));
-        assert_eq!(converted[40], converted[3]);
+        let twice = if objects[40] == objects[41] { [40, 41] } else { [0, 1] };
+        assert_eq!(converted[twice[0]], converted[twice[1]]);
         objects.reverse();
     }
     assert_eq!(house.convert(V1BETA1, &[]).await, Vec::<Value>::new());
@@ -506,6 +508,8 @@ async fn many_members_cost_no_square() {
     );
     let started = std::time::Instant::now();
     let there = house().post(review_of(V1BETA1, &object)).await;
-    assert!(there.body()["response"]["result"]["status"] == "Success");
+    let there = there.objects();
+    let home = house().convert(V1ALPHA1, &there).await.remove(0);
+    assert!(home == serde_json::from_str::<Value>(&object).unwrap(), "it does not come home");
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -53,7 +53,9 @@ json=(-H 'Content-Type: application/json')
 verdict "405 for GET" 405 "$(code "$url")"
 verdict "405 says which method" "allow: POST" "$(curl -sS --cacert "$ca" -i "$url" | tr -d '\r' | grep -i '^allow:')"
 verdict "404 for another path" 404 "$(code "${json[@]}" --data-binary "@$allowed" "https://$https/validate/pods")"
-verdict "404 for what is not built" 404 "$(code "${json[@]}" --data-binary "@$allowed" "https://$https/convert")"
+verdict "400 for an AdmissionReview to convert" 400 "$(code "${json[@]}" --data-binary "@$allowed" "https://$https/convert")"
+verdict "a conversion" '"v1beta1","kind":"ConversionReview","response":{"uid":"u","convertedObjects":[],"result":{"status":"Success"}}}' \
+  "$(curl -sS --cacert "$ca" "${json[@]}" --data '{"apiVersion":"apiextensions.k8s.io/v1beta1","kind":"ConversionReview","request":{"uid":"u","desiredAPIVersion":"kubernaut.ai/v1beta1","objects":[]}}' "https://$https/convert" | sed 's/^{"apiVersion":"apiextensions.k8s.io\//"/')"
 verdict "415 for a form" 415 "$(code --data-binary "@$allowed" "$url")"
 verdict "200 for JSON with a parameter" 200 "$(code -H 'Content-Type: application/json; charset=utf-8' --data-binary "@$allowed" "$url")"
 verdict "400 for no review" 400 "$(code "${json[@]}" --data '{}' "$url")"

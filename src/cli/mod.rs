@@ -6,12 +6,14 @@
 mod certs;
 mod classify;
 mod completion;
+mod convert;
 mod crds;
 mod explain;
 mod output;
 mod review;
 mod serve;
 mod state;
+mod yaml;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -44,6 +46,8 @@ enum Command {
     Explain(explain::Explain),
     /// Say why runs failed and whether anything ran, from what Tekton and Kubernetes recorded
     Classify(classify::Classify),
+    /// Take WorkflowExecutions and RemediationRequests to another version, or say what that would park
+    Convert(convert::Convert),
     /// Print the CustomResourceDefinitions that lockkeeper ships
     Crds(crds::Crds),
     /// Make a development CA and serving pair
@@ -70,6 +74,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Review(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Classify(command) => command.run(),
+        Command::Convert(command) => command.run(),
         Command::Crds(command) => command.run(),
         Command::Certs(command) => command.run(),
         Command::Completion(command) => command.run(),
@@ -136,7 +141,12 @@ mod tests {
                 vec!["serve", "--tls-mode", "self"],
                 "invalid value 'self' for '--tls-mode <MODE>': a self-managed certificate is not built yet; use files or dev",
             ),
-            (vec!["convert"], "unrecognized subcommand 'convert'"),
+            (vec!["migrate"], "unrecognized subcommand 'migrate'"),
+            (vec!["convert", "f.yaml"], "the following required arguments were not provided: --to <VERSION>"),
+            (
+                vec!["convert", "f.yaml", "--to", "v2"],
+                "invalid value 'v2' for '--to <VERSION>' [possible values: v1alpha1, v1beta1]",
+            ),
         ] {
             let error = Cli::try_parse_from(std::iter::once("lockkeeper").chain(call)).err().unwrap();
             let line = usage_line(&error);

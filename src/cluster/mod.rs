@@ -17,4 +17,4 @@ pub use folder::{Folder, FolderError};
 pub use index::{Index, Seen, Tracked, Unavailable};
 pub use inputs::{Footing, Health, Input};
 pub use tekton::{follow_where_served, list_where_served};
-pub use watch::{Pace, follow, list_once};
+pub use watch::{Pace, each_object, follow, list_once};

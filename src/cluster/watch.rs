@@ -139,6 +139,27 @@ pub async fn list_once<T: Tracked>(client: &Client, index: &Index) -> Result<(),
     list::<T>(client, index, &Place::of_kubernaut::<T>()).await.map(drop)
 }
 
+/// Reads every object of a kind of Kubernaut's, page by page, in the version that the API server prefers.
+///
+/// # Errors
+/// Where the cluster cannot be reached or refuses, or serves no such kind.
+pub async fn each_object(client: &Client, kind: &str, take: &mut dyn FnMut(&str)) -> Result<(), WatchError> {
+    let group = in_time(CALL, client.list_api_groups()).await?;
+    let group = group.groups.into_iter().find(|group| group.name == "kubernaut.ai");
+    let version = group.and_then(|group| group.preferred_version).map_or("v1alpha1".to_owned(), |found| found.version);
+    let path = format!("/apis/kubernaut.ai/{version}/{}s", kind.to_lowercase());
+    let mut params = ListParams::default().limit(500);
+    loop {
+        let request = Request::new(path.as_str()).list(&params).map_err(kube::Error::BuildRequest)?;
+        let page = page(&in_time(CALL, client.request_text(request)).await?)?;
+        page.items.iter().for_each(|item| take(item.text.get()));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(()),
+        }
+    }
+}
+
 /// One input as it is followed.
 pub(super) struct Stream {
     client: Client,

@@ -105,6 +105,10 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     let parked = park::take(&mut object, to);
     let from = side(version, shape_of(&mut object, kind));
     let there = side(to, parked.as_ref().map(|parked| parked.shape).unwrap_or_default());
+    // Opened once, for all the copies that are made of it.
+    for group in ["metadata", "spec", "status"] {
+        object.get(group).map(Node::open);
+    }
     let mut other = object.clone();
     park::strip(&mut other);
     carry(&mut other, kind, from, there);
@@ -123,13 +127,15 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
         Side::Hub => Shape::default(),
     };
     let mut patch = park::difference(&mut home, &mut object);
-    if !patch.is_empty() || shape != Shape::default() {
+    // The API server takes no answer without metadata.
+    let bare = !object.get("metadata").is_some_and(Node::is_object);
+    if bare || !patch.is_empty() || shape != Shape::default() {
         park::as_stripped(&mut home);
         patch = park::difference(&mut home, &mut object);
     }
     let told = patch.iter().map(park::Operation::pointer).collect();
     other.put("apiVersion", Node::string(&format!("{GROUP}/{}", to.as_str())));
-    if !patch.is_empty() || shape != Shape::default() {
+    if bare || !patch.is_empty() || shape != Shape::default() {
         park::put(&mut other, Parked { home: version, shape, patch });
     }
     let mut json = Vec::with_capacity(text.len() + 256);
@@ -181,6 +187,9 @@ fn side(version: Version, shape: Shape) -> Side {
     }
 }
 
+/// One that is stale is found in a dozen tries. Past this most are forged, and the time of a list is not theirs.
+const TRIES: usize = 200;
+
 /// Takes back what was parked, as far as it changes nothing that the version it comes from says: what is stale or forged does
 /// not pass.
 fn unpark<'a>(object: &mut Node<'a>, parked: &Parked, source: &Node<'a>, back: &dyn Fn(&mut Node<'a>)) {
@@ -196,17 +205,17 @@ fn unpark<'a>(object: &mut Node<'a>, parked: &Parked, source: &Node<'a>, back: &
         changes.iter().all(|change| change.holds(&mut source.clone()))
     };
     let patch: Vec<_> = parked.patch.iter().filter(|operation| operation.is_ours_to_say()).collect();
-    let mut all = object.clone();
-    patch.iter().for_each(|operation| operation.apply(&mut all));
-    if harmless(&all) {
-        *object = all;
-    } else {
-        for operation in patch {
-            let mut candidate = object.clone();
-            operation.apply(&mut candidate);
-            if harmless(&candidate) {
-                *object = candidate;
-            }
+    // All at once, and where that says too much by halves, down to the one that does.
+    let mut left = vec![&patch[..]];
+    for _ in 0..TRIES {
+        let Some(some) = left.pop() else { break };
+        let mut candidate = object.clone();
+        some.iter().for_each(|operation| operation.apply(&mut candidate));
+        if harmless(&candidate) {
+            *object = candidate;
+        } else if some.len() > 1 {
+            let (first, second) = some.split_at(some.len() / 2);
+            left.extend([second, first]);
         }
     }
     park::restore_metadata(object, &parked.patch);

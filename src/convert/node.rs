@@ -2,6 +2,7 @@
 //! keep their form and depth costs nothing.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -145,21 +146,28 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The same value, as far as a reader of JSON can tell; numbers by their text.
+    /// The same value, as far as a reader of JSON can tell; numbers by their text, and so what lies deeper than anything of ours:
+    /// whoever nests deeper must not take our stack.
     pub fn same(&mut self, other: &mut Node<'_>) -> bool {
+        self.same_within(other, 64)
+    }
+
+    fn same_within(&mut self, other: &mut Node<'_>, depth: usize) -> bool {
         if let (Self::Text(a), Node::Text(b)) = (&*self, &*other)
-            && a == b
+            && (a == b || depth == 0)
         {
-            return true;
+            return a == b;
         }
+        let Some(below) = depth.checked_sub(1) else { return self.to_string() == other.to_string() };
         if let (Some(a), Some(b)) = (self.open(), other.open()) {
+            let names = Names::of(b);
             return a.len() == b.len()
-                && a.iter_mut().all(|(name, value)| {
-                    b.iter_mut().find(|(other, _)| other == name).is_some_and(|(_, other)| value.same(other))
+                && a.iter_mut().enumerate().all(|(place, (name, value))| {
+                    names.find(b, name, place).is_some_and(|at| value.same_within(&mut b[at].1, below))
                 });
         }
         if let (Some(a), Some(b)) = (self.items(), other.items()) {
-            return a.len() == b.len() && a.iter_mut().zip(b).all(|(a, b)| a.same(b));
+            return a.len() == b.len() && a.iter_mut().zip(b).all(|(a, b)| a.same_within(b, below));
         }
         match (self.text(), other.text()) {
             (Some(a), Some(b)) => a == b,
@@ -211,6 +219,28 @@ impl fmt::Display for Node<'_> {
         let mut out = Vec::new();
         self.write(&mut out);
         f.write_str(&String::from_utf8_lossy(&out))
+    }
+}
+
+/// Finds members by name: an object of a hundred thousand members must not take the square of that.
+pub(super) struct Names(Option<HashMap<String, usize>>);
+
+impl Names {
+    /// So few are looked through.
+    const FEW: usize = 32;
+
+    pub fn of(members: &Members<'_>) -> Self {
+        let names = || members.iter().enumerate().rev().map(|(place, (name, _))| (name.to_string(), place)).collect();
+        Self((members.len() > Self::FEW).then(names))
+    }
+
+    /// The first of this name; most stand where the same one stands in the other object.
+    pub fn find(&self, members: &Members<'_>, name: &str, likely: usize) -> Option<usize> {
+        match &self.0 {
+            Some(names) => names.get(name).copied(),
+            None if members.get(likely).is_some_and(|(other, _)| other == name) => Some(likely),
+            None => members.iter().position(|(other, _)| other == name),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Version;
-use super::node::{Members, Node, set};
+use super::node::{Members, Names, Node, set};
 use super::table::Shape;
 
 /// The annotation.
@@ -75,8 +75,12 @@ impl Parked {
 
 fn operations(written: Vec<WrittenOperation<'_>>) -> Option<Vec<Operation>> {
     let read = |WrittenOperation { op, path, value }: WrittenOperation<'_>| {
-        let path =
-            path.strip_prefix('/')?.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
+        let tokens = path.strip_prefix('/')?.split('/').map(|token| token.replace("~1", "/").replace("~0", "~"));
+        let path: Vec<_> = tokens.collect();
+        // No difference goes deeper, and a forged one must not lead us down without end.
+        if path.len() > DEPTH_MAX + 1 {
+            return None;
+        }
         let value = value.map(|value| Node::json(value.get()).into_owned());
         (matches!((op, &value), ("add", Some(_)) | ("remove", None))).then_some(Operation { path, value })
     };
@@ -90,6 +94,13 @@ impl Operation {
             vec![(Cow::Borrowed("op"), Node::string(op)), (Cow::Borrowed("path"), Node::string(&self.pointer()))];
         members.extend(self.value.clone().map(|value| (Cow::Borrowed("value"), value)));
         Node::Object(members)
+    }
+
+    /// Both are items of one list, as far as paths tell.
+    fn is_beside(&self, other: &Self) -> bool {
+        let item = |operation: &Self| operation.path.last().is_some_and(|last| last.parse::<usize>().is_ok());
+        let parent = |operation: &Self| operation.path.split_last().map(|(_, parents)| parents.to_vec());
+        item(self) && item(other) && parent(self) == parent(other)
     }
 
     /// RFC 6901.
@@ -145,15 +156,20 @@ fn differ(base: &mut Node<'_>, wanted: &mut Node<'_>, path: &mut Vec<String>, fo
     if path.len() < DEPTH_MAX
         && let (Some(before), Some(after)) = (base.open(), wanted.open())
     {
-        for (name, _) in before.iter().filter(|(name, _)| !after.iter().any(|(other, _)| other == name)) {
+        let names = Names::of(after);
+        for (place, (name, _)) in before.iter().enumerate() {
+            if names.find(after, name, place).is_some() {
+                continue;
+            }
             path.push(name.to_string());
             say(path, None);
             path.pop();
         }
-        for (name, wanted) in after {
+        let names = Names::of(before);
+        for (place, (name, wanted)) in after.iter_mut().enumerate() {
             path.push(name.to_string());
-            match before.iter_mut().find(|(other, _)| other == name) {
-                Some((_, base)) => differ(base, wanted, path, found),
+            match names.find(before, name, place) {
+                Some(at) => differ(&mut before[at].1, wanted, path, found),
                 None => found.push(Operation { path: path.clone(), value: Some(wanted.clone().into_owned()) }),
             }
             path.pop();
@@ -199,6 +215,12 @@ pub(super) fn take(object: &mut Node<'_>, home: Version) -> Option<Parked> {
         let more = more.as_deref().and_then(|more| serde_json::from_str(more).ok()).and_then(operations);
         if let Some(more) = more {
             object.take(place);
+            // What was made for it goes with it.
+            if let Some((group, _)) = place.rsplit_once('.')
+                && object.at(group).is_some_and(Node::is_empty_object)
+            {
+                object.take(group);
+            }
             parked.patch.extend(more);
         }
     }
@@ -248,11 +270,14 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
     let room = ANNOTATIONS_MAX_BYTES.saturating_sub(others + LEGACY.len());
     let mut text = parked.write();
     let mut over: [Vec<Operation>; 2] = [Vec::new(), Vec::new()];
-    while text.len() > room
-        && let Some(largest) = largest(&parked.patch)
-    {
-        let operation = parked.patch.remove(largest);
-        over[usize::from(operation.path[0] == "status")].push(operation);
+    if text.len() > room {
+        let elsewhere = elsewhere(&parked.patch, text.len() - room);
+        let mut stays = elsewhere.iter().map(|goes| !goes);
+        let (kept, gone) = parked.patch.into_iter().partition(|_| stays.next().unwrap_or(true));
+        let gone: Vec<Operation> = gone;
+        let (of_status, of_spec) = gone.into_iter().partition(|operation| operation.path[0] == "status");
+        over = [of_spec, of_status];
+        parked.patch = kept;
         text = parked.write();
     }
     if let Some(annotations) = object.get("metadata").and_then(|metadata| metadata.get("annotations")?.open()) {
@@ -263,11 +288,32 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
     }
 }
 
-/// The operation that takes the most room and can stay elsewhere.
-fn largest(patch: &[Operation]) -> Option<usize> {
-    let size = |operation: &Operation| operation.node().to_string().len();
+/// The operations that stay elsewhere so that there are so many bytes less: those that take the most, no more than needed.
+/// Items of one list go together, since each one's place counts on those before it.
+fn elsewhere(patch: &[Operation], bytes: usize) -> Vec<bool> {
     let movable = |operation: &Operation| matches!(&*operation.path[0], "spec" | "status") && operation.path.len() > 1;
-    (0..patch.len()).filter(|at| movable(&patch[*at])).max_by_key(|at| size(&patch[*at]))
+    let mut units: Vec<(usize, std::ops::Range<usize>)> = Vec::new();
+    for (at, operation) in patch.iter().enumerate().filter(|(_, operation)| movable(operation)) {
+        let size = operation.node().to_string().len() + 1;
+        match units.last_mut() {
+            Some((total, range)) if range.end == at && operation.is_beside(&patch[at - 1]) => {
+                *total += size;
+                range.end = at + 1;
+            }
+            _ => units.push((size, at..at + 1)),
+        }
+    }
+    units.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    let mut goes = vec![false; patch.len()];
+    let mut less = 0;
+    for (size, range) in units {
+        if less >= bytes {
+            break;
+        }
+        less += size;
+        goes[range].fill(true);
+    }
+    goes
 }
 
 /// Whether there were annotations, or metadata at all, before ours was put there; no more of them is the annotation's to say.

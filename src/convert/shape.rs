@@ -1,10 +1,11 @@
 //! What one shape says, said by another: the visible members alone. What the other has no word for is left out; `park` sees to
 //! it that it is not lost.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::LazyLock;
 
 use super::node::Node;
-use super::table::{Kind, Otherwise, Row, Shape, Values};
+use super::table::{KINDS, Kind, Otherwise, Row, Shape, Values};
 use super::target;
 use crate::api::duration::GoDuration;
 use crate::api::facts::Timestamp;
@@ -28,10 +29,8 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
         .filter_map(|row| Some((place(row, to), object.take(place(row, from)?)?)))
         .collect();
     // What another side means by its names is not what stands there by chance.
-    for name in kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side))) {
-        if !kind.rows.iter().any(|row| place(row, from) == Some(name)) {
-            object.take(name);
-        }
+    for name in strays(kind, from) {
+        object.take(name);
     }
     for group in SIDES.into_iter().flat_map(|side| groups(kind, side)) {
         if !(groups(kind, from).contains(group) && groups(kind, to).contains(group)) {
@@ -69,6 +68,23 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
 
 const SIDES: [Side; 4] =
     [Side::Hub, Side::V1alpha1(Shape::December2025), Side::V1alpha1(Shape::V1_5_7), Side::V1alpha1(Shape::August2026)];
+
+/// Names that mean something on another side and nothing on this one.
+fn strays(kind: &Kind, from: Side) -> &'static [&'static str] {
+    static STRAYS: LazyLock<[[Vec<&'static str>; SIDES.len()]; KINDS.len()]> = LazyLock::new(|| {
+        KINDS.map(|kind| {
+            SIDES.map(|from| {
+                let names = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
+                let foreign: BTreeSet<_> =
+                    names.filter(|name| !kind.rows.iter().any(|row| place(row, from) == Some(name))).collect();
+                foreign.into_iter().collect()
+            })
+        })
+    });
+    let place = |found: Option<usize>| found.unwrap_or_default();
+    let kind = place(KINDS.iter().position(|known| known.name == kind.name));
+    &STRAYS[kind][place(SIDES.iter().position(|side| *side == from))]
+}
 
 fn place(row: &Row, side: Side) -> Option<&'static str> {
     match side {

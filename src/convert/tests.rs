@@ -41,3 +41,27 @@ fn december_becomes_the_hub_and_comes_home() {
     assert!(there["spec"].get("executionConfig").is_none() && there["status"].get("failureDetails").is_none());
     assert_eq!(there["metadata"]["annotations"]["a"], "b");
 }
+
+/// What has no room in the annotation comes home too: unknown members, and items of a list in their order.
+#[test]
+fn what_has_no_room_in_the_annotation_comes_home() {
+    for ((members, conditions), bare) in
+        [(9_000, 0), (0, 12_000), (9_000, 12_000)].into_iter().flat_map(|many| [(many, true), (many, false)])
+    {
+        let mut object = december();
+        for i in 0..members {
+            object["status"]["pipelineRunStatus"][format!("m{i}")] = json!(i);
+        }
+        if bare {
+            // Nothing else of it has its place in the hub's legacy.
+            object["status"].as_object_mut().unwrap().remove("consecutiveFailures");
+        }
+        let kind = |i: usize| format!("T{}", i % 7);
+        object["status"]["conditions"] = (0..conditions).map(|i| json!({"type": kind(i), "n": i})).collect();
+        let (there, home) = there_and_back(&object);
+        let legacy = there["metadata"]["annotations"][LEGACY].as_str().unwrap();
+        assert!(legacy.len() < 262_144, "{} bytes", legacy.len());
+        assert!(there["status"]["legacy"]["parked"].is_array(), "{members} members, {conditions} conditions");
+        assert!(home == object, "{members} members, {conditions} conditions");
+    }
+}
