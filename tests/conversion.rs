@@ -1,5 +1,13 @@
 //! Conversion: whatever an object is, it comes home as it was, and what was parked changes nothing that is said.
 
+#[path = "support/generate.rs"]
+mod generate;
+
+use std::sync::LazyLock;
+
+use generate::Generator;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::WebhookClientConfig;
+use lockkeeper::api::crds;
 use lockkeeper::convert::{KINDS, Kind, LEGACY, Version, convert};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -21,8 +29,11 @@ fn other(object: &Value) -> (Version, Version) {
     }
 }
 
+/// The places of each kind, in the order of [`KINDS`].
+static PLACES: LazyLock<[Vec<&'static str>; 2]> = LazyLock::new(|| KINDS.map(places));
+
 /// Every place that some shape has a word for, and some that none has.
-fn places(kind: &Kind) -> Vec<String> {
+fn places(kind: &Kind) -> Vec<&'static str> {
     let common = [
         "spec",
         "status",
@@ -65,7 +76,7 @@ fn places(kind: &Kind) -> Vec<String> {
         "metadata",
     ];
     let rows = kind.rows.iter().flat_map(|row| row.v1alpha1.into_iter().flatten().chain([row.hub]));
-    common.into_iter().chain(rows).map(str::to_owned).collect()
+    common.into_iter().chain(rows).collect()
 }
 
 fn put(object: &mut Value, path: &str, value: Value) {
@@ -179,9 +190,9 @@ prop_compose! {
                 put(&mut object, "spec.workflowRef.workflowId", json!("restart"));
             }
         }
-        let places = places(kind);
+        let places = &PLACES[KINDS.iter().position(|known| known.name == kind.name).unwrap_or_default()];
         for (at, value) in chosen {
-            let place = at.get(&places[..]).as_str();
+            let place = *at.get(&places[..]);
             // The API server sees to it that metadata is what it should be, but for null.
             if place == "metadata" && !(value.is_null() || value == json!({})) || place == "metadata.annotations" && !(value.is_null() || value.is_object()) {
                 continue;
@@ -248,4 +259,55 @@ proptest! {
             prop_assert_eq!(kept(&there), kept(&object));
         }
     }
+}
+
+/// The schemas of both versions of a kind, `v1beta1` first.
+fn schemas(kind: &str) -> Vec<(String, Value)> {
+    let crds = crds::all(&WebhookClientConfig::default());
+    let files = crds::yaml_files(&crds).into_iter().map(|(_, yaml)| serde_saphyr::from_str::<Value>(&yaml).unwrap());
+    let crd = files.into_iter().find(|crd| crd["spec"]["names"]["kind"] == kind).unwrap();
+    let versions = crd["spec"]["versions"].as_array().unwrap().iter();
+    let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
+    versions.map(|version| (version["name"].as_str().unwrap().to_owned(), schema(version))).collect()
+}
+
+/// Ten thousand objects of what a schema says, and of what it does not, go away and come home to the byte.
+fn ten_thousand_come_home(kind: &str, version: &str) {
+    let schemas = schemas(kind);
+    let others: Vec<_> = schemas.iter().map(|(_, schema)| schema).collect();
+    let (_, schema) = schemas.iter().find(|(name, _)| name == version).unwrap();
+    let generator = Generator::new(&format!("kubernaut.ai/{version}"), kind, schema.clone(), &others);
+    for seed in 0..10_000 {
+        let object = generator.object(seed);
+        let (home, away) = other(&object);
+        let there = convert(&object.to_string(), away).unwrap().json;
+        let back = convert(std::str::from_utf8(&there).unwrap(), home).unwrap().json;
+        // Canonical: members in the order of their names.
+        let back = serde_json::from_slice::<Value>(&back).unwrap().to_string();
+        let there = String::from_utf8_lossy(&there);
+        assert!(
+            back == object.to_string(),
+            "seed {seed}:\n{object}\nwent by way of\n{there}\nand came home as\n{back}"
+        );
+    }
+}
+
+#[test]
+fn executions_of_v1alpha1_come_home() {
+    ten_thousand_come_home("WorkflowExecution", "v1alpha1");
+}
+
+#[test]
+fn executions_of_v1beta1_come_home() {
+    ten_thousand_come_home("WorkflowExecution", "v1beta1");
+}
+
+#[test]
+fn requests_of_v1alpha1_come_home() {
+    ten_thousand_come_home("RemediationRequest", "v1alpha1");
+}
+
+#[test]
+fn requests_of_v1beta1_come_home() {
+    ten_thousand_come_home("RemediationRequest", "v1beta1");
 }
