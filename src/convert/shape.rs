@@ -1,10 +1,11 @@
 //! What one shape says, said by another: the visible members alone. What the other has no word for is left out; `park` sees to
 //! it that it is not lost.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::LazyLock;
 
 use super::node::Node;
-use super::table::{Kind, Otherwise, Row, Shape, Values};
+use super::table::{KINDS, Kind, Otherwise, Row, Shape, Values};
 use super::target;
 use crate::api::duration::GoDuration;
 use crate::api::facts::Timestamp;
@@ -28,10 +29,8 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
         .filter_map(|row| Some((place(row, to), object.take(place(row, from)?)?)))
         .collect();
     // What another side means by its names is not what stands there by chance.
-    for name in kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side))) {
-        if !kind.rows.iter().any(|row| place(row, from) == Some(name)) {
-            object.take(name);
-        }
+    for name in strays(kind, from) {
+        object.take(name);
     }
     for group in SIDES.into_iter().flat_map(|side| groups(kind, side)) {
         if !(groups(kind, from).contains(group) && groups(kind, to).contains(group)) {
@@ -75,6 +74,22 @@ fn place(row: &Row, side: Side) -> Option<&'static str> {
         Side::Hub => Some(row.hub),
         Side::V1alpha1(shape) => row.of(shape),
     }
+}
+
+/// Names of other sides that mean nothing on this one.
+fn strays(kind: &Kind, from: Side) -> &'static [&'static str] {
+    /// For each kind and each side, since they are asked for with every object.
+    static STRAYS: LazyLock<Vec<(&str, Side, Vec<&str>)>> = LazyLock::new(|| {
+        let pairs = KINDS.into_iter().flat_map(|kind| SIDES.into_iter().map(move |side| (kind, side)));
+        pairs.map(|(kind, side)| (kind.name, side, found(kind, side).into_iter().collect())).collect()
+    });
+    fn found(kind: &Kind, from: Side) -> BTreeSet<&'static str> {
+        let own: HashSet<_> = kind.rows.iter().filter_map(|row| place(row, from)).collect();
+        let all = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
+        all.filter(|name| !own.contains(name)).collect()
+    }
+    let here = STRAYS.iter().find(|(name, side, _)| *name == kind.name && *side == from);
+    here.map_or(&[], |(_, _, names)| names)
 }
 
 fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {

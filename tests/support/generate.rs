@@ -42,6 +42,13 @@ impl Generator {
         Value::Object(object)
     }
 
+    /// The same as the API server keeps it.
+    pub fn pruned(&self, seed: u64) -> Value {
+        let mut object = self.object(seed);
+        prune(&mut object, &self.schema);
+        object
+    }
+
     fn value(&self, name: &str, schema: &Value, density: u64, dice: &mut Dice) -> Value {
         match dice.below(100) {
             0..3 => return Value::Null,
@@ -91,6 +98,34 @@ impl Generator {
             members.insert(name.into(), any(dice, 0));
         }
         members
+    }
+}
+
+/// Takes out of an object of this schema what the API server takes out: members that the schema does not name.
+pub fn prune(object: &mut Value, schema: &Value) {
+    let Some(members) = object.as_object_mut() else { return };
+    members.retain(|name, _| matches!(&**name, "apiVersion" | "kind" | "metadata" | "spec" | "status"));
+    for name in ["spec", "status"] {
+        members.get_mut(name).into_iter().for_each(|member| prune_below(member, &schema["properties"][name]));
+    }
+}
+
+fn prune_below(value: &mut Value, schema: &Value) {
+    match value {
+        Value::Object(members) => {
+            let (named, others) = (&schema["properties"], &schema["additionalProperties"]);
+            let free = schema["x-kubernetes-preserve-unknown-fields"] == true;
+            members.retain(|name, _| free || others.is_object() || named.get(name).is_some());
+            for (name, member) in members {
+                match named.get(name) {
+                    Some(schema) => prune_below(member, schema),
+                    None if others.is_object() => prune_below(member, others),
+                    None => {}
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| prune_below(item, &schema["items"])),
+        _ => {}
     }
 }
 
