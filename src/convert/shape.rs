@@ -1,7 +1,7 @@
 //! What one shape says, said by another: the visible members alone. What the other has no word for is left out; `park` sees to
 //! it that it is not lost.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use super::node::Node;
@@ -29,8 +29,10 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
         .filter_map(|row| Some((place(row, to), object.take(place(row, from)?)?)))
         .collect();
     // What another side means by its names is not what stands there by chance.
-    for name in strays(kind, from) {
-        object.take(name);
+    for (parent, names) in strays(kind, from) {
+        if let Some(members) = object.at(parent).and_then(Node::open) {
+            members.retain(|(name, _)| !names.contains(&**name));
+        }
     }
     for group in SIDES.into_iter().flat_map(|side| groups(kind, side)) {
         if !(groups(kind, from).contains(group) && groups(kind, to).contains(group)) {
@@ -69,28 +71,35 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
 const SIDES: [Side; 4] =
     [Side::Hub, Side::V1alpha1(Shape::December2025), Side::V1alpha1(Shape::V1_5_7), Side::V1alpha1(Shape::August2026)];
 
-/// Names that mean something on another side and nothing on this one.
-fn strays(kind: &Kind, from: Side) -> &'static [&'static str] {
-    static STRAYS: LazyLock<[[Vec<&'static str>; SIDES.len()]; KINDS.len()]> = LazyLock::new(|| {
-        KINDS.map(|kind| {
-            SIDES.map(|from| {
-                let names = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
-                let foreign: BTreeSet<_> =
-                    names.filter(|name| !kind.rows.iter().any(|row| place(row, from) == Some(name))).collect();
-                foreign.into_iter().collect()
-            })
-        })
-    });
-    let place = |found: Option<usize>| found.unwrap_or_default();
-    let kind = place(KINDS.iter().position(|known| known.name == kind.name));
-    &STRAYS[kind][place(SIDES.iter().position(|side| *side == from))]
-}
-
 fn place(row: &Row, side: Side) -> Option<&'static str> {
     match side {
         Side::Hub => Some(row.hub),
         Side::V1alpha1(shape) => row.of(shape),
     }
+}
+
+/// Objects, and the members in them that only other sides know.
+type Strays = Vec<(&'static str, HashSet<&'static str>)>;
+
+fn strays(kind: &Kind, from: Side) -> &'static Strays {
+    /// For each kind and each side, since they are asked for with every object.
+    static STRAYS: LazyLock<Vec<(&str, Side, Strays)>> = LazyLock::new(|| {
+        let pairs = KINDS.into_iter().flat_map(|kind| SIDES.into_iter().map(move |side| (kind, side)));
+        pairs.map(|(kind, side)| (kind.name, side, strays_of(kind, side))).collect()
+    });
+    static NONE: Strays = Vec::new();
+    let here = STRAYS.iter().find(|(name, side, _)| *name == kind.name && *side == from);
+    here.map_or(&NONE, |(_, _, strays)| strays)
+}
+
+fn strays_of(kind: &Kind, from: Side) -> Strays {
+    let own: HashSet<_> = kind.rows.iter().filter_map(|row| place(row, from)).collect();
+    let all = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
+    let mut found = BTreeMap::<_, HashSet<_>>::new();
+    for (parent, name) in all.filter(|path| !own.contains(path)).filter_map(|path| path.rsplit_once('.')) {
+        found.entry(parent).or_default().insert(name);
+    }
+    found.into_iter().collect()
 }
 
 fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {
