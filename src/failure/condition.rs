@@ -33,7 +33,8 @@ pub fn of_nothing(message: &str) -> Classification {
 
 /// Tekton gives the reason with tasks at work as well, and its message does not count them.
 fn leaves_open(reason: &str, message: &str) -> bool {
-    table::pipeline_run(reason).is_some_and(|row| row.start == Start::Open) && text::counts(message).is_none()
+    table::pipeline_run(reason).is_some_and(|row| matches!(row.start, Start::Open | Start::Anew))
+        && text::counts(message).is_none()
 }
 
 pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Evidence) {

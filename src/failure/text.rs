@@ -212,23 +212,38 @@ const INFRASTRUCTURE: [&str; 13] = [
     "unexpected EOF",
 ];
 
-/// An error in place of an answer: the API server may have stored what it was sent. One that it says before it stores
-/// anything, such as a webhook's, is none.
-pub(super) fn answer_lost(message: &str) -> bool {
-    const LOST: [&str; 9] = [
-        "etcdserver: request timed out",
-        "etcdserver: leader changed",
-        "Timeout: request did not complete",
-        "context deadline exceeded",
-        "request canceled",
-        "connection reset by peer",
-        "http2: ",
-        "EOF",
-        "i/o timeout",
+/// Whether an error that answers a creation says that nothing was stored. None: it does not say. What was never sent was
+/// not stored either.
+pub(super) fn refusal(message: &str) -> Option<bool> {
+    const REFUSED: [&str; 20] = [
+        "denied the request",
+        "denied request: ",
+        "failed calling webhook",
+        "exceeded quota: ",
+        "resource quota evaluation timed out",
+        " is forbidden: ",
+        " is invalid: ",
+        "\"\" not found",
+        "no matches for kind",
+        "the server could not find the requested resource",
+        "the server rejected our request",
+        "the server has asked for the client to provide credentials",
+        "the server does not allow this method",
+        "the server has received too many requests",
+        "too many requests",
+        "the server is currently unable to handle the request",
+        "dial tcp",
+        "TLS handshake",
+        "x509: ",
+        "Unauthorized",
     ];
     let bare = outside_quotes(message);
-    let unsent = ["failed calling webhook", "dial tcp ", "TLS handshake"].iter().any(|phrase| bare.contains(phrase));
-    !unsent && LOST.iter().any(|phrase| bare.contains(phrase))
+    let refused = REFUSED.iter().filter_map(|phrase| bare.find(phrase)).min();
+    match (refused, bare.find("\"\" already exists")) {
+        // Of two the first one speaks: what follows it is what it is about.
+        (Some(refused), exists) => Some(exists.is_none_or(|exists| refused < exists)),
+        (None, exists) => exists.map(|_| false),
+    }
 }
 
 fn registry(bare: &str) -> bool {
