@@ -55,8 +55,8 @@ impl Classify {
 #[derive(Default)]
 struct Found {
     runs: Vec<Run>,
-    /// By namespace and name.
-    tasks: BTreeMap<ObjectKey, TaskRun>,
+    /// By namespace and name; a task may be told more than once.
+    tasks: BTreeMap<ObjectKey, Vec<TaskRun>>,
     /// The TaskRuns that say to which PipelineRun they belong.
     tasks_of: BTreeMap<ObjectKey, Vec<ObjectKey>>,
     pods_of: BTreeMap<ObjectKey, Vec<Pod>>,
@@ -113,7 +113,7 @@ impl Found {
         if let Some(run) = task.run_key() {
             self.tasks_of.entry(run).or_default().push(task.key.clone());
         }
-        self.tasks.insert(task.key.clone(), task);
+        self.tasks.entry(task.key.clone()).or_default().push(task);
     }
 
     fn take_pod(&mut self, pod: Pod) {
@@ -154,7 +154,7 @@ impl Found {
         let referred = run.children.iter().filter(|child| child.is_task_run).map(|child| run.key.beside(&child.name));
         let labelled = self.tasks_of.get(&run.key).into_iter().flatten().cloned();
         let keys: std::collections::BTreeSet<_> = referred.chain(labelled).collect();
-        keys.iter().filter_map(|key| self.tasks.get(key)).collect()
+        keys.iter().filter_map(|key| self.tasks.get(key)).flatten().collect()
     }
 
     fn conclude(self) -> anyhow::Result<Ended> {

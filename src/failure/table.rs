@@ -100,7 +100,7 @@ pub(super) const PIPELINE_RUN: [Row; 40] = rows![
 ];
 
 /// Reasons of a TaskRun's condition `Succeeded`.
-pub(super) const TASK_RUN: [Row; 37] = rows![
+pub(super) const TASK_RUN: [Row; 38] = rows![
     ("Failed", "0.1", Steps, Open),
     ("StepFailed", "1.12", Steps, Open),
     ("StepOOM", "1.12", Is(OomKilled), Certain),
@@ -110,6 +110,8 @@ pub(super) const TASK_RUN: [Row; 37] = rows![
     ("InitContainerFailed", "1.12", Steps, Open),
     ("PodEvicted", "1.12", Is(ResourceExhausted), Open),
     ("FailureIgnored", "0.55", Ignored, Open),
+    // The task was skipped, as its condition wants it; what checked the condition may have run.
+    ("ConditionCheckFailed", "0.6", Ignored, Open),
     ("TaskRunTimeout", "0.1", Timeout, Open),
     ("TaskRunCancelled", "0.1", Cancelled, Open),
     ("TaskRunImagePullFailed", "0.37", Is(ImagePullBackOff), Open),

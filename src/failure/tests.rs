@@ -9,6 +9,7 @@ use super::*;
 use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use cases::Case;
 
+mod doubts;
 mod refusals;
 
 fn classify(case: &Case) -> Classification {

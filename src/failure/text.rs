@@ -87,8 +87,29 @@ pub(super) fn tells_of_use(message: &str) -> bool {
 
 /// A Pod that no node has room for, in the words of the scheduler, as Tekton passes them on.
 pub(super) fn no_room(message: &str) -> bool {
-    let Some((_, told)) = message.split_once("\"PodScheduled\":\"False\"; message: \"") else { return false };
+    let Some((_, told)) = message.split_once(UNPLACED) else { return false };
     told.contains(" nodes are available: ") && told.contains("Insufficient ")
+}
+
+/// A Pod that no node has taken yet, for whatever the scheduler says.
+pub(super) fn unplaced(message: &str) -> bool {
+    message.starts_with("pod status ") && message.contains(UNPLACED)
+}
+
+/// How Tekton passes the scheduler's words on.
+const UNPLACED: &str = "\"PodScheduled\":\"False\"; message: \"";
+
+/// Tekton's words of results that do not fit their declaration: it looks at them once the steps have ended.
+pub(super) fn checks_results(message: &str) -> bool {
+    let told = message.strip_prefix("[User error] ").unwrap_or(message);
+    ["Provided results don't match declared results", "missing keys for these results"]
+        .iter()
+        .any(|words| told.starts_with(words))
+}
+
+/// Tekton's words of a task that ended well, and whose results a later one misses.
+pub(super) fn misses_results(message: &str) -> bool {
+    outside_quotes(message).contains("task \"\" completed successfully but did not emit the result")
 }
 
 /// The kubelet could not say in time what is wrong with a container.
