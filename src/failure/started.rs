@@ -163,7 +163,7 @@ pub(super) fn state(container: &Container) -> String {
     let now = match &container.state {
         State::None => "no state".to_owned(),
         State::Running => "running".to_owned(),
-        State::Waiting { reason, .. } => format!("waiting {reason}"),
+        State::Waiting { reason, message } => format!("waiting {reason}{}", told_by(message)),
         State::Terminated(end) => ended(end),
         State::Unreadable => "in a form that cannot be read".to_owned(),
     };
@@ -176,5 +176,13 @@ pub(super) fn state(container: &Container) -> String {
 fn ended(end: &Terminated) -> String {
     let reason = if end.reason.is_empty() { "" } else { " " };
     let code = end.exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
-    format!("terminated{reason}{}{code}", end.reason)
+    // Where nothing ever started, the message is the runtime's own; elsewhere the workflow wrote it.
+    let own = table::NEVER_STARTED.contains(&&*end.reason);
+    let told = if own { told_by(&end.message) } else { String::new() };
+    format!("terminated{reason}{}{code}{told}", end.reason)
+}
+
+/// What the kubelet or the runtime says of it.
+fn told_by(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {}", super::words::quote(message)) }
 }

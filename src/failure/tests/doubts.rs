@@ -202,3 +202,70 @@ fn a_task_without_a_condition_is_over_where_it_is_counted_and_its_steps_wait_for
     assert_eq!(ran(&judge(&[&task(r#"[{"name": "a", "waiting": {"reason": "PodInitializing"}}]"#)])), "MAYBE");
     assert_eq!(ran(&judge(&[&task("[]")])), "MAYBE");
 }
+
+// What is said of it.
+
+/// The lines with this label.
+fn lines(found: &Classification, wanted: &str) -> Vec<String> {
+    found.told().into_iter().filter(|(label, _)| *label == wanted).map(|(_, line)| line).collect()
+}
+
+#[test]
+fn what_kept_a_container_from_being_is_said_in_the_kubelets_words() {
+    let step = r#", "steps": [{"name": "a", "waiting": {"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}}]"#;
+    let found =
+        judge(&[&task("False", "CreateContainerConfigError", "Failed to create pod due to config error", step)]);
+    let why = r#"TaskRun default/t step a: waiting CreateContainerConfigError: secret "x" not found [kubelet]"#;
+    assert_eq!((found.reason, lines(&found, "why")), (Reason::ConfigurationError, vec![why.to_owned()]));
+    let end = |reason: &str| {
+        let step = format!(
+            r#", "steps": [{{"name": "a", "imageID": "i", "terminated": {{"reason": "{reason}", "exitCode": 128, "message": "exec: foo: not found"}}}}]"#
+        );
+        let message = format!("\"step-a\" exited with code 128: {reason}");
+        lines(&judge(&[&task("False", "StepFailed", &message, &step)]), "why")
+    };
+    let why = "TaskRun default/t step a: terminated StartError, exit 128: exec: foo: not found [kubelet]";
+    assert_eq!(end("StartError"), [why]);
+    assert!(!end("Error").concat().contains("foo"), "what the workflow wrote is no evidence");
+}
+
+#[test]
+fn a_sidecar_that_failed_is_named_and_advised_upon() {
+    let of = |reason: &str, end: &str, code: i32| {
+        let more = format!(
+            r#", "podName": "p", "steps": [{{"name": "a"}}], "sidecars": [{{"name": "o", "imageID": "i", "terminated": {{"reason": "Error", "exitCode": 1}}}},
+                {{"name": "s", "imageID": "i", "terminated": {{"reason": "{end}", "exitCode": {code}}}}}]"#
+        );
+        let found = judge(&[&task("False", reason, &format!("\"sidecar-s\" exited with code {code}: {end}"), &more)]);
+        (lines(&found, "where").concat(), lines(&found, "do").concat(), found)
+    };
+    let (place, advice, found) = of("SidecarOOM", "OOMKilled", 137);
+    assert_eq!(place, "task t, sidecar s, exit code 137");
+    assert!(advice.contains("limit of the sidecar"), "{advice}");
+    assert!(found.summary(Subject::default()).contains("failed in task t, sidecar s: "));
+    assert_eq!(found.step, None, "the CRD has a place for a step alone");
+    let (place, advice, _) = of("SidecarFailed", "Error", 1);
+    assert_eq!(place, "task t, sidecar s, exit code 1");
+    assert!(advice.starts_with("read the log of the sidecar; "), "{advice}");
+}
+
+#[test]
+fn nothing_is_said_to_be_changed_where_nothing_ran() {
+    let found = of_condition("Failed", "Tasks Completed: 0 (Failed: 0, Cancelled 0), Skipped: 2", true);
+    let found = Classification { reason: Reason::TaskFailed, ..found };
+    assert!(!found.ran && !lines(&found, "do").concat().contains("changed"));
+}
+
+#[test]
+fn names_and_reasons_of_others_stay_on_their_line() {
+    let step = r#", "steps": [{"name": "a\u001b[0m\nran     no", "imageID": "i",
+        "terminated": {"reason": "Er\u001b[31mror\nNothing ran.", "exitCode": 2}}]"#;
+    let found = judge(&[&task("False", "Failed\n\u{1b}x", "\u{1b}[2Jevil\nran     no", step)]);
+    let summary = found.summary(Subject::default());
+    assert_eq!(summary.lines().filter(|line| line.starts_with("ran") || line.starts_with("Nothing ran")).count(), 0);
+    let told: Vec<_> = found.told().into_iter().map(|(_, line)| line).chain([found.because()]).collect();
+    let said = found.evidence.iter().map(|evidence| evidence.says.clone());
+    for line in told.into_iter().chain(said).chain(summary.lines().map(str::to_owned)) {
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
