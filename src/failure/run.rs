@@ -178,7 +178,13 @@ impl<'a> Scene<'a> {
 
     /// The strongest evidence that a step of a child ran, in whichever attempt.
     fn children_ran(&self) -> Option<Evidence> {
-        let known = self.tasks.iter().filter_map(|task| started::task(task)).min_by_key(|found| found.weight);
+        let known = self
+            .tasks
+            .iter()
+            .copied()
+            .chain(&self.run.embedded)
+            .filter_map(started::task)
+            .min_by_key(|found| found.weight);
         known.or_else(|| self.unread_child()).or_else(|| self.uncounted())
     }
 

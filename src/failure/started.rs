@@ -108,7 +108,10 @@ fn told(attempt: &Attempt, created: Option<Timestamp>) -> Option<(String, Weight
         let bare = name.trim_start_matches("build-");
         let is = |role: &str, one: &Container| bare.trim_start_matches(role) == one.name.trim_start_matches(role);
         let of = |role, all: &[Container]| {
-            bare.starts_with(role) && all.iter().any(|one| is(role, one) && container(one, created) == Started::No)
+            // A record without an end is an older one than the sentence that tells of it.
+            let denies =
+                |one: &Container| matches!(one.state, State::Terminated(_)) && container(one, created) == Started::No;
+            bare.starts_with(role) && all.iter().any(|one| is(role, one) && denies(one))
         };
         of("step-", &attempt.steps) || of("sidecar-", &attempt.sidecars)
     };

@@ -440,3 +440,42 @@ fn no_reason_stands_twice_in_its_table_and_each_release_is_one() {
         }
     }
 }
+
+// Two records of one thing.
+
+fn only(run: &str, task: &str) -> Classification {
+    of_run(&PipelineRun::from_json(run).unwrap(), [&TaskRun::from_json(task).unwrap()], false).unwrap()
+}
+
+const COUNTED: &str = r#""conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0"}]"#;
+
+#[test]
+fn a_step_whose_end_is_not_recorded_denies_no_sentence_that_tells_of_it() {
+    let run = format!(
+        r#"{{"metadata": {{"name": "r"}}, "status": {{"childReferences": [{{"kind": "TaskRun", "name": "t"}}], {COUNTED}}}}}"#
+    );
+    let task = |step: &str| {
+        format!(
+            r#"{{"metadata": {{"name": "t"}}, "status": {{"podName": "p", "steps": [{{"name": "x" {step}}}],
+            "conditions": [{{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "\"step-x\" exited with code 1"}}]}}}}"#
+        )
+    };
+    for step in ["", r#", "waiting": {"reason": "PodInitializing"}"#] {
+        assert!(only(&run, &task(step)).ran, "{step}");
+    }
+    let rewritten = r#", "terminated": {"reason": "TaskRunImagePullFailed", "exitCode": 1}"#;
+    assert!(!only(&run, &task(rewritten)).ran);
+}
+
+#[test]
+fn what_an_embedded_record_saw_is_not_lost_to_a_fresh_task_of_its_name() {
+    let ended = r#"{"podName": "p", "conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "x"}],
+        "steps": [{"name": "x", "imageID": "i", "terminated": {"exitCode": 1, "reason": "Error"}}]}"#;
+    let run = format!(
+        r#"{{"metadata": {{"name": "r"}}, "status": {{"taskRuns": {{"t": {{"pipelineTaskName": "a", "status": {ended}}}}}, {COUNTED}}}}}"#
+    );
+    let fresh = r#"{"metadata": {"name": "t"}, "status": {"podName": "p2",
+        "conditions": [{"type": "Succeeded", "status": "False", "reason": "TaskRunImagePullFailed", "message": "x"}],
+        "steps": [{"name": "x", "terminated": {"exitCode": 1, "reason": "TaskRunImagePullFailed"}}]}}"#;
+    assert!(only(&run, fresh).ran);
+}

@@ -75,7 +75,7 @@ fn a_sidecar_that_ran_may_have_acted() {
     assert_eq!(ran(&told("\"sidecar-s\" exited with code 1: Error", "")), "MAYBE");
     assert_eq!(ran(&told("\"sidecar-s\" exited with code 128: StartError", "")), "no");
     // Nobody is believed against the record.
-    let never = r#", "sidecars": [{"name": "s", "waiting": {"reason": "PodInitializing"}}]"#;
+    let never = r#", "sidecars": [{"name": "s", "terminated": {"reason": "StartError", "exitCode": 128}}]"#;
     assert_eq!(ran(&told("\"sidecar-s\" exited with code 1: Error", never)), "no");
 }
 
