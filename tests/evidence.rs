@@ -178,8 +178,8 @@ fn of_attempt(task: Option<usize>, at: &str, attempt: &Value) -> Vec<Piece> {
     let grouped =
         |member: &str| Piece { group: format!("{task:?}{at} pod or steps"), ..piece(task, format!("{at}/{member}")) };
     let steps = attempt["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-    // Where nothing is known of a step, the podName is all there is.
-    let told = |step: &Value| ["waiting", "running", "terminated", "imageID"].iter().any(|it| !step[*it].is_null());
+    // Where no step has a state, the podName is all there is.
+    let told = |step: &Value| ["waiting", "running", "terminated"].iter().any(|it| !step[*it].is_null());
     let mut pieces = if !steps.iter().any(told) { Vec::new() } else { vec![grouped("steps"), grouped("podName")] };
     pieces
         .extend(["startTime", "completionTime", "conditions", "sidecars"].map(|it| piece(task, format!("{at}/{it}"))));
