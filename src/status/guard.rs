@@ -55,8 +55,8 @@ impl Refusal {
 #[must_use]
 pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
     phase(write)
-        .or_else(|| end(write))
         .or_else(|| failure(write))
+        .or_else(|| end(write))
         .or_else(|| bent(write, rules))
         .or_else(|| clearance::refuse(write, rules))
         .or_else(|| deduplication(write))
