@@ -37,8 +37,8 @@ pub struct Place {
     pub file: Arc<str>,
     /// Counted from 1; none where the file holds one document.
     pub document: Option<usize>,
-    /// Index in a `List`.
-    pub item: Option<usize>,
+    /// Index in a `List`, and in the Lists in it.
+    pub items: Vec<usize>,
 }
 
 impl fmt::Display for Place {
@@ -47,8 +47,8 @@ impl fmt::Display for Place {
         if let Some(document) = self.document {
             write!(f, ": document {document}")?;
         }
-        if let Some(item) = self.item {
-            write!(f, ": items[{item}]")?;
+        for (depth, item) in self.items.iter().enumerate() {
+            write!(f, "{}items[{item}]", if depth == 0 { ": " } else { "." })?;
         }
         Ok(())
     }
@@ -155,33 +155,51 @@ fn all_apart(file: &Arc<str>, texts: Vec<String>) -> Result<Vec<Document>, Manif
     let many = texts.len() > 1;
     let mut documents = Vec::with_capacity(texts.len());
     for (index, json) in texts.into_iter().enumerate() {
-        let place = Place { file: file.clone(), document: many.then_some(index + 1), item: None };
+        let place = Place { file: file.clone(), document: many.then_some(index + 1), items: Vec::new() };
         take_apart(place, json, &mut documents)?;
     }
     Ok(documents)
 }
 
+/// Each part of it; one that says nothing is none.
 fn looks_like_json(text: &str) -> bool {
-    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
+    let mut parts = parts(text).into_iter().map(str::trim).filter(|part| !part.is_empty()).peekable();
+    parts.peek().is_some() && parts.all(|part| part.starts_with('{'))
 }
 
 fn json_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
-    let stream = serde_json::Deserializer::from_str(text.trim_start_matches('\u{feff}')).into_iter::<Box<RawValue>>();
-    stream
-        .enumerate()
-        .map(|(index, document)| match document {
-            Ok(raw) => Ok(String::from(Box::<str>::from(raw))),
-            Err(error) => {
-                let place = Place { file: file.clone(), document: (index > 0).then_some(index + 1), item: None };
-                Err(ManifestError::Syntax { place, problem: format!("not JSON: {error}") })
-            }
-        })
-        .collect()
+    let mut documents = Vec::new();
+    for part in parts(text) {
+        for document in serde_json::Deserializer::from_str(part).into_iter::<Box<RawValue>>() {
+            let raw = document.map_err(|error| {
+                let document = (!documents.is_empty()).then_some(documents.len() + 1);
+                let place = Place { file: file.clone(), document, items: Vec::new() };
+                ManifestError::Syntax { place, problem: format!("not JSON: {error}") }
+            })?;
+            documents.push(String::from(Box::<str>::from(raw)));
+        }
+    }
+    Ok(documents)
+}
+
+/// What stands between the lines `---` of a YAML stream. In a document of JSON there is no such line.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        if line.trim_end() == "---" {
+            parts.push(&text[from..at]);
+            from = at + line.len();
+        }
+        at += line.len();
+    }
+    parts.push(&text[from..]);
+    parts.into_iter().map(|part| part.trim_start_matches('\u{feff}')).collect()
 }
 
 fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
     let values: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
-        let place = Place { file: file.clone(), document: None, item: None };
+        let place = Place { file: file.clone(), document: None, items: Vec::new() };
         ManifestError::Syntax { place, problem: format!("not YAML: {}", yaml_problem(&error)) }
     })?;
     Ok(values.into_iter().map(|Json(text)| text).filter(|text| text != "null").collect())
@@ -279,32 +297,53 @@ fn first_line(text: &str) -> String {
     crate::line::one_line(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), 200)
 }
 
-/// One object, or each item of a List.
+/// One object, or each item of a List, and of the Lists in it.
 fn take_apart(place: Place, json: String, documents: &mut Vec<Document>) -> Result<(), ManifestError> {
-    let syntax = |place: &Place, error: &serde_json::Error| ManifestError::Syntax {
-        place: place.clone(),
-        problem: format!("expected a Kubernetes object with apiVersion and kind: {}", plainly(error)),
-    };
-    let Mapping(head): Mapping<Head<'_>> = serde_json::from_str(&json).map_err(|error| syntax(&place, &error))?;
+    let Mapping(head): Mapping<Head<'_>> = serde_json::from_str(&json).map_err(|error| no_object(&place, &error))?;
     let (kind, api_version) = (head.kind.unwrap_or_default(), head.api_version.unwrap_or_default());
-    let Some(items) = head.items.filter(|_| kind.ends_with("List")) else {
-        documents.push(Document { place, json, kind, api_version });
-        return Ok(());
-    };
-    let items: Vec<&RawValue> = serde_json::from_str(items.get()).map_err(|error| ManifestError::Syntax {
-        place: place.clone(),
-        problem: format!("items: {}", plainly(&error)),
-    })?;
+    match head.items.filter(|_| kind.ends_with("List")) {
+        Some(items) => take_items(&place, items, &kind, &api_version, documents),
+        None => {
+            documents.push(Document { place, json, kind, api_version });
+            Ok(())
+        }
+    }
+}
+
+/// Each one is read once for every List around it.
+const LISTS_MAX: usize = 8;
+
+fn take_items(
+    place: &Place,
+    items: &RawValue,
+    list: &str,
+    api_version: &str,
+    documents: &mut Vec<Document>,
+) -> Result<(), ManifestError> {
+    let fault = |problem: String| ManifestError::Syntax { place: place.clone(), problem };
+    if place.items.len() >= LISTS_MAX {
+        return Err(fault(format!("more than {LISTS_MAX} Lists within each other")));
+    }
+    let items: Vec<&RawValue> =
+        serde_json::from_str(items.get()).map_err(|error| fault(format!("items: {}", plainly(&error))))?;
     for (index, item) in items.into_iter().enumerate() {
-        let place = Place { item: Some(index), ..place.clone() };
+        let place = Place { items: [&*place.items, &[index]].concat(), ..place.clone() };
         let Mapping(head): Mapping<Head<'_>> =
-            serde_json::from_str(item.get()).map_err(|error| syntax(&place, &error))?;
+            serde_json::from_str(item.get()).map_err(|error| no_object(&place, &error))?;
         // Items of a typed list may leave their kind to the list.
-        let item_kind = head.kind.unwrap_or_else(|| kind.trim_end_matches("List").to_owned());
-        let api_version = head.api_version.unwrap_or_else(|| api_version.clone());
-        documents.push(Document { place, json: item.get().to_owned(), kind: item_kind, api_version });
+        let kind = head.kind.unwrap_or_else(|| list.trim_end_matches("List").to_owned());
+        let api_version = head.api_version.unwrap_or_else(|| api_version.to_owned());
+        match head.items.filter(|_| kind.ends_with("List")) {
+            Some(items) => take_items(&place, items, &kind, &api_version, documents)?,
+            None => documents.push(Document { place, json: item.get().to_owned(), kind, api_version }),
+        }
     }
     Ok(())
+}
+
+fn no_object(place: &Place, error: &serde_json::Error) -> ManifestError {
+    let problem = format!("expected a Kubernetes object with apiVersion and kind: {}", plainly(error));
+    ManifestError::Syntax { place: place.clone(), problem }
 }
 
 #[derive(Deserialize)]
@@ -346,6 +385,20 @@ mod tests {
         assert_eq!(kinds("kind: A\n---\n---\nkind: B\n"), ["A f: document 1", "B f: document 2"]);
         assert_eq!(kinds("{\"kind\":\"A\"}\n{\"kind\":\"B\"}"), ["A f: document 1", "B f: document 2"]);
         assert_eq!(kinds(r#"{"kind":"List","items":[{"kind":"A"},{"kind":"B"}]}"#), ["A f: items[0]", "B f: items[1]"]);
+        let list = |items: &str| format!(r#"{{"kind":"List","items":[{items}]}}"#);
+        assert_eq!(kinds(&list(&list(r#"{"kind":"A"}"#))), ["A f: items[0].items[0]"]);
+        let deep = |depth: usize| (0..depth).fold(r#"{"kind":"A"}"#.to_owned(), |inner, _| list(&inner));
+        assert_eq!(kinds(&deep(8)).len(), 1);
+        assert!(problem(&deep(9)).ends_with("items[0]: more than 8 Lists within each other"), "{}", problem(&deep(9)));
+        // A stream of YAML, whose documents are JSON; and one in which the first only looks so.
+        for stream in [
+            "{\"kind\":\"A\"}\n---\n{\"kind\":\"B\"}\n",
+            "---\r\n{\"kind\":\"A\"}\r\n---\r\n{\"kind\":\"B\"}\r\n---\r\n",
+        ] {
+            assert_eq!(kinds(stream), ["A f: document 1", "B f: document 2"], "{stream}");
+        }
+        assert_eq!(kinds("{\"kind\":\"A\"}\n---\nkind: B\n"), ["A f: document 1", "B f: document 2"]);
+        assert!(problem("{\"kind\":\"A\"}\n---\n{\"kind\"}\n").starts_with("f: document 2: not JSON: "));
         assert_eq!(kinds(r#"{"kind":"FooList","apiVersion":"v1","items":[{"metadata":{}}]}"#), ["Foo f: items[0]"]);
     }
 

@@ -661,6 +661,28 @@ fn a_job_and_a_refused_creation_are_classified_too() {
 }
 
 #[test]
+fn a_creation_is_named_by_what_its_answer_gives() {
+    let told = |members: &str| {
+        let status = format!(r#"{{"apiVersion": "v1", "kind": "Status", "status": "Failure"{members}}}"#);
+        stdout(&classify(&[&status], &[]))
+    };
+    let nothing = told(r#", "code": null, "reason": null, "message": null"#);
+    assert!(nothing.starts_with("Failed creation (no reason given)  Unknown\n"), "{nothing}");
+    assert!(nothing.contains("API server: answered nothing [run]"), "{nothing}");
+    assert!(told(r#", "code": 504"#).starts_with("Failed creation 504  Unknown\n"));
+    assert!(told(r#", "code": 422"#).starts_with("Refused creation 422  ConfigurationError\n"));
+}
+
+#[test]
+fn a_task_that_is_told_twice_is_believed_where_it_says_more() {
+    let stale = TASK.replace("\"False\"", "\"Unknown\"");
+    for copies in [[TASK, &stale], [&stale, TASK]] {
+        let text = stdout(&classify(&[FAILED, copies[0], copies[1]], &[]));
+        assert!(text.contains("  ran     YES: "), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_classified_is_named_and_the_rest_is_told() {
     let lone = "no PipelineRun, Job or Status in it; a TaskRun or a Pod alone is evidence, not a run";
     wrong(&classify(&[TASK], &[]), lone);
@@ -681,7 +703,10 @@ fn what_cannot_be_classified_is_named_and_the_rest_is_told() {
         "document 2: metadata.name is missing",
     );
     one(r#"{"apiVersion": "v1", "kind": "Status", "status": "Success"}"#, "this Status refuses nothing");
-    one(r#"{"apiVersion": "v1", "kind": "Status", "code": "403"}"#, "document 2: ");
+    for code in ["\"403\"", "-1", "99999"] {
+        let status = format!(r#"{{"apiVersion": "v1", "kind": "Status", "code": {code}}}"#);
+        one(&status, "document 2: code: expected u16, found ");
+    }
     let both = lockkeeper(&["classify", "nowhere.yaml", "neither.yaml"]);
     assert_eq!((both.status.code(), stderr(&both).lines().count()), (Some(2), 2));
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Ended;
 use super::output::{self, Format, Paint};
-use crate::api::facts::ObjectKey;
+use crate::api::facts::{ObjectKey, locate, plainly};
 use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use crate::failure::{self, Classification, Subject};
 use crate::line::one_line;
@@ -55,8 +55,8 @@ impl Classify {
 #[derive(Default)]
 struct Found {
     runs: Vec<Run>,
-    /// By namespace and name.
-    tasks: BTreeMap<ObjectKey, TaskRun>,
+    /// By namespace and name; a task may be told more than once.
+    tasks: BTreeMap<ObjectKey, Vec<TaskRun>>,
     /// The TaskRuns that say to which PipelineRun they belong.
     tasks_of: BTreeMap<ObjectKey, Vec<ObjectKey>>,
     pods_of: BTreeMap<ObjectKey, Vec<Pod>>,
@@ -74,9 +74,23 @@ enum Run {
 #[serde(default)]
 struct Refusal {
     status: Option<String>,
-    code: u16,
-    reason: String,
-    message: String,
+    code: Option<u16>,
+    reason: Option<String>,
+    message: Option<String>,
+}
+
+impl Refusal {
+    fn classify(&self) -> Classification {
+        let text = |member: &Option<String>| member.clone().unwrap_or_default();
+        failure::of_refusal(self.code.unwrap_or_default(), &text(&self.reason), &text(&self.message))
+    }
+
+    /// A creation has no name yet: by its reason, else by its code.
+    fn name(&self) -> String {
+        let reason = self.reason.clone().filter(|reason| !reason.is_empty());
+        let code = self.code.filter(|code| *code > 0).map(|code| code.to_string());
+        reason.or(code).unwrap_or_else(|| "(no reason given)".to_owned())
+    }
 }
 
 impl Found {
@@ -113,7 +127,7 @@ impl Found {
         if let Some(run) = task.run_key() {
             self.tasks_of.entry(run).or_default().push(task.key.clone());
         }
-        self.tasks.insert(task.key.clone(), task);
+        self.tasks.entry(task.key.clone()).or_default().push(task);
     }
 
     fn take_pod(&mut self, pod: Pod) {
@@ -126,7 +140,10 @@ impl Found {
         match serde_json::from_str::<Refusal>(&document.json) {
             Ok(refusal) if refusal.status.as_deref() != Some("Success") => self.runs.push(Run::Refusal(refusal)),
             Ok(_) => self.faults.push(format!("{}: this Status refuses nothing", document.place)),
-            Err(error) => self.faults.push(format!("{}: {}", document.place, crate::api::facts::plainly(&error))),
+            Err(error) => {
+                let (member, error) = locate::<Refusal>(&document.json, error);
+                self.faults.push(format!("{}: {member}: {}", document.place, plainly(&error)));
+            }
         }
     }
 
@@ -144,8 +161,8 @@ impl Found {
                 Row { kind: "job", object: job.key.to_string(), target, ended: job.complete, found }
             }
             Run::Refusal(refusal) => {
-                let found = Some(failure::of_refusal(refusal.code, &refusal.reason, &refusal.message));
-                Row { kind: "refusal", object: refusal.reason.clone(), target: None, ended: true, found }
+                let found = Some(refusal.classify());
+                Row { kind: "refusal", object: refusal.name(), target: None, ended: true, found }
             }
         }
     }
@@ -154,7 +171,7 @@ impl Found {
         let referred = run.children.iter().filter(|child| child.is_task_run).map(|child| run.key.beside(&child.name));
         let labelled = self.tasks_of.get(&run.key).into_iter().flatten().cloned();
         let keys: std::collections::BTreeSet<_> = referred.chain(labelled).collect();
-        keys.iter().filter_map(|key| self.tasks.get(key)).collect()
+        keys.iter().filter_map(|key| self.tasks.get(key)).flatten().collect()
     }
 
     fn conclude(self) -> anyhow::Result<Ended> {
@@ -230,6 +247,8 @@ impl Row {
         let kind = match self.kind {
             "pipelineRun" => "PipelineRun",
             "job" => "Job",
+            // What is no known refusal may have made the run.
+            _ if self.found.as_ref().is_some_and(|found| found.ran) => "Failed creation",
             _ => "Refused creation",
         };
         let object = one_line(&self.object, 400);

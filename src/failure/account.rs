@@ -1,7 +1,7 @@
 //! What is known of the run that carries an execution out, whatever became of it.
 
 use super::evidence::{Evidence, Source, Weight};
-use super::{Classification, Reason, may_have_run, of_run};
+use super::{Classification, Reason, may_have_run, of_run, run};
 use crate::api::tekton::{PipelineRun, TaskRun};
 
 /// The state of a run, told by its own record and by what a watcher remembers.
@@ -81,13 +81,11 @@ impl Account {
     }
 }
 
-/// Runs and tasks are told one by one: a task that goes on in a run that has ended is one whose end is not known yet.
+/// Runs and tasks are told one by one, so that a task may be further than is known, also where quota refused its Pod.
 fn unless_a_task_goes_on(mut found: Classification, tasks: &[&TaskRun]) -> Classification {
-    let ended = |task: &TaskRun| task.last.condition.succeeded() || task.last.condition.failed();
-    if let Some(task) = tasks.iter().find(|task| !ended(task)).filter(|_| !found.ran) {
-        let says = "has not ended as far as is known, and its run has";
+    if let Some(task) = tasks.iter().find(|task| !run::ended(task)).filter(|_| !found.ran) {
         found.ran = true;
-        found.evidence.push(Source::of("TaskRun", &task.key).says(Weight::Doubt, says));
+        found.evidence.push(run::not_ended(task));
     }
     found
 }

@@ -105,7 +105,9 @@ impl Scene<'_> {
         }
         match class {
             Class::Is(TaskFailed) => {
-                self.refused_sidecar().or_else(|| self.never_at_work()).unwrap_or_else(|| self.by_reason(TaskFailed))
+                let failed =
+                    || self.refused_sidecar().or_else(|| self.never_at_work()).or_else(|| self.failed_sidecar());
+                failed().unwrap_or_else(|| self.by_reason(TaskFailed))
             }
             Class::Is(reason) => self.by_reason(reason),
             Class::Embedded(otherwise) => self.embedded(otherwise),
@@ -137,7 +139,11 @@ impl Scene<'_> {
         }
         match text::api_error(self.message()) {
             Some(reason) => self.by_message(reason, Weight::Embedded),
-            None => self.by_reason(otherwise),
+            // What the kubelet waits for is told in its own words.
+            None => {
+                let waits = self.waiting().filter(|(reason, _)| *reason == otherwise);
+                waits.unwrap_or_else(|| self.by_reason(otherwise))
+            }
         }
     }
 
@@ -208,6 +214,16 @@ impl Scene<'_> {
     fn refused_sidecar(&self) -> Option<(Reason, Evidence)> {
         let sidecar = self.attempt.sidecars.iter().find(|sidecar| refused(sidecar).is_some())?;
         Some(self.by_container("sidecar", sidecar, refused(sidecar)?))
+    }
+
+    /// The sidecar that the message names, or else one that ended badly.
+    fn failed_sidecar(&self) -> Option<(Reason, Evidence)> {
+        let bad = |sidecar: &&Container| sidecar.terminated().is_some_and(|end| end.exit_code != Some(0));
+        let named = text::exit(self.message()).and_then(|exit| exit.container.strip_prefix("sidecar-"));
+        let is = |sidecar: &&Container| named == Some(sidecar.name.trim_start_matches("sidecar-"));
+        let all = || self.attempt.sidecars.iter().filter(bad);
+        let failed = all().find(is).or_else(|| all().next())?;
+        Some(self.by_container("sidecar", failed, TaskFailed))
     }
 
     fn waiting(&self) -> Option<(Reason, Evidence)> {

@@ -33,7 +33,8 @@ pub fn of_nothing(message: &str) -> Classification {
 
 /// Tekton gives the reason with tasks at work as well, and its message does not count them.
 fn leaves_open(reason: &str, message: &str) -> bool {
-    table::pipeline_run(reason).is_some_and(|row| row.start == Start::Open) && text::counts(message).is_none()
+    table::pipeline_run(reason).is_some_and(|row| matches!(row.start, Start::Open | Start::Anew))
+        && text::counts(message).is_none()
 }
 
 pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Evidence) {
@@ -42,6 +43,7 @@ pub(super) fn class(reason: &str, message: &str, source: &Source) -> (Reason, Ev
     let by_message = |weight| source.says(weight, words::quote(message));
     match table::pipeline_run(reason).or_else(|| table::task_run(reason)).map(|row| row.class) {
         Some(Class::Is(class)) => (class, by_reason()),
+        Some(Class::Contract) if text::misses_results(message) => (TaskFailed, by_message(Weight::Message)),
         Some(Class::Contract) => (ConfigurationError, by_reason()),
         Some(Class::Timeout) => (DeadlineExceeded, by_reason()),
         Some(Class::Cancelled) => (Unknown, by_reason()),
@@ -80,8 +82,11 @@ pub(super) fn ran(
     if row.is_some_and(|row| row.start == Start::Certain) {
         return (true, Some(source.says(Weight::Run, format!("reason {reason}, given only after a start"))));
     }
-    if let Some(at_work) = started::at_work(text::task_in_run(message).map_or(message, |(_, told)| told)) {
-        return (true, Some(source.says(Weight::Message, format!("its message tells of {at_work} at work"))));
+    if let Some((what, weight)) = started::at_work(text::task_in_run(message).map_or(message, |(_, told)| told)) {
+        return (true, Some(source.says(weight, started::tells_of(&what, weight))));
+    }
+    if row.is_some_and(|row| row.class == Class::Contract) && text::misses_results(message) {
+        return (true, Some(source.says(Weight::Message, "its message tells of a task that ended well")));
     }
     if text::counts(message).is_some_and(|counts| counts.completed > 0) || text::task_in_run(message).is_some() {
         return (true, Some(source.says(Weight::Doubt, "its message counts tasks of which nothing else is known")));

@@ -4,11 +4,18 @@ use std::fmt;
 
 use crate::api::facts::ObjectKey;
 use crate::api::tekton::Container;
+use crate::line::one_line;
+
+/// A quote of a message, and the words around it.
+const SAYS_MAX_CHARS: usize = 600;
+/// A namespace and a name.
+const NAME_MAX_CHARS: usize = 400;
 
 /// Who attests what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub from: Source,
+    /// One line, whoever chose the names and reasons in it.
     pub says: String,
     pub weight: Weight,
 }
@@ -67,18 +74,20 @@ impl Source {
     }
 
     pub(super) fn says(&self, weight: Weight, says: impl Into<String>) -> Evidence {
-        Evidence { from: self.clone(), says: says.into(), weight }
+        Evidence { from: self.clone(), says: one_line(&says.into(), SAYS_MAX_CHARS), weight }
     }
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names that nobody has checked: in a file they are whatever stands there.
+        let name = |name: &str| one_line(name, NAME_MAX_CHARS);
         f.write_str(self.kind)?;
         if let Some(object) = &self.object {
-            write!(f, " {object}")?;
+            write!(f, " {}", name(&object.to_string()))?;
         }
-        if let Some((role, name)) = &self.container {
-            write!(f, " {role} {name}")?;
+        if let Some((role, container)) = &self.container {
+            write!(f, " {role} {}", name(container))?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What a Kubernetes Job failed of: its Pods tell, and where they do not, its condition.
 
+use std::collections::BTreeSet;
+
 use super::Reason::{self, *};
 use super::evidence::{Evidence, Source, Weight};
 use super::started::{self, Started};
@@ -134,7 +136,9 @@ fn ran(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Evidence
     if let Some(pod) = pods.iter().find(silent) {
         return Some(Source::of("Pod", &pod.key).says(Weight::Doubt, "had begun, and nothing is known of it"));
     }
-    let unknown = job.pods > i64::try_from(pods.len()).unwrap_or(i64::MAX);
+    // A Pod that was told twice is one.
+    let known = pods.iter().map(|pod| &pod.key).collect::<BTreeSet<_>>().len();
+    let unknown = job.pods > i64::try_from(known).unwrap_or(i64::MAX);
     // It used its tries up, so there were some, whatever its counters say.
     let tried = &*job.failed.as_ref()?.reason != "DeadlineExceeded" && pods.is_empty();
     (unknown || tried).then(|| source.says(Weight::Doubt, "had Pods of which nothing is known"))

@@ -5,10 +5,11 @@ use super::attempt::{self, Finding, Standing};
 use super::evidence::{Evidence, Source, Weight};
 use super::table::{self, Class, Start};
 use super::{Classification, FailedTask, condition, started, text};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::facts::Timestamp;
-use crate::api::tekton::{Attempt, Condition, PipelineRun, TaskRun};
+use crate::api::facts::{ObjectKey, Timestamp};
+use crate::api::tekton::{Attempt, Condition, Container, PipelineRun, State, TaskRun};
 
 /// Classifies a run that failed. `seen` is what a watcher remembers of steps at work that the record may have lost.
 /// None: it went well, or it goes on.
@@ -39,6 +40,7 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(run: &'a PipelineRun, given: Vec<&'a TaskRun>) -> Self {
+        let given = of_copies(given);
         let mut known: BTreeSet<&str> = given.iter().map(|task| &*task.key.name).collect();
         let inside = run.embedded.iter().filter(|task| known.insert(&task.key.name)).collect();
         let mut tasks = [given, inside].concat();
@@ -163,7 +165,7 @@ impl<'a> Scene<'a> {
         if seen && doubt(&found) {
             return (true, Some(self.source.says(Weight::Kubelet, "was seen at work before its record changed")));
         }
-        if let Some(found) = found {
+        if let Some(found) = found.or_else(|| self.goes_on()) {
             return (true, Some(found));
         }
         let own = table::pipeline_run(&self.condition.reason).is_some_and(|row| row.start == Start::Certain);
@@ -176,7 +178,13 @@ impl<'a> Scene<'a> {
 
     /// The strongest evidence that a step of a child ran, in whichever attempt.
     fn children_ran(&self) -> Option<Evidence> {
-        let known = self.tasks.iter().filter_map(|task| started::task(task)).min_by_key(|found| found.weight);
+        let known = self
+            .tasks
+            .iter()
+            .copied()
+            .chain(&self.run.embedded)
+            .filter_map(started::task)
+            .min_by_key(|found| found.weight);
         known.or_else(|| self.unread_child()).or_else(|| self.uncounted())
     }
 
@@ -187,9 +195,18 @@ impl<'a> Scene<'a> {
         Some(self.source.says(Weight::Doubt, format!("{kind} {name} is referred to and cannot be read")))
     }
 
-    /// The run counts more tasks than are known.
+    /// A task that goes on in a run that has ended: its end is not known yet. Where quota refused its Pod, there is none.
+    fn goes_on(&self) -> Option<Evidence> {
+        let refused = |task: &TaskRun| &*task.last.condition.reason == "ExceededResourceQuota" && !task.last.has_pod;
+        let counted = text::counts(&self.condition.message).is_some();
+        let over = |task: &TaskRun| ended(task) || refused(task) || counted && kept_from_work(task);
+        self.tasks.iter().find(|task| !over(task)).map(|task| not_ended(task))
+    }
+
+    /// The run counts more tasks than are known to have ended.
     fn uncounted(&self) -> Option<Evidence> {
-        let (told, known) = (text::counts(&self.condition.message)?.completed, self.tasks.len());
+        let known = self.tasks.iter().filter(|task| ended(task) || kept_from_work(task)).count();
+        let told = text::counts(&self.condition.message)?.completed;
         let missing = !self.tasks.is_empty() && usize::try_from(told).is_ok_and(|told| told > known);
         missing.then(|| self.source.says(Weight::Doubt, format!("{told} tasks completed, and {known} are known")))
     }
@@ -206,6 +223,35 @@ impl<'a> Scene<'a> {
         let among = children.position(|child| child.name == task.key.name);
         among.or_else(|| self.tasks.iter().position(|other| other.key == task.key)).unwrap_or(0)
     }
+}
+
+pub(super) fn ended(task: &TaskRun) -> bool {
+    task.last.condition.succeeded() || task.last.condition.failed()
+}
+
+/// It lost its condition, and the kubelet says of each of its steps what kept it from being.
+fn kept_from_work(task: &TaskRun) -> bool {
+    let kept =
+        |step: &Container| matches!(&step.state, State::Waiting { reason, .. } if table::waiting(reason).is_some());
+    let Attempt { condition, steps, .. } = &task.last;
+    condition.says_nothing() && !steps.is_empty() && steps.iter().all(kept)
+}
+
+pub(super) fn not_ended(task: &TaskRun) -> Evidence {
+    Source::of("TaskRun", &task.key).says(Weight::Doubt, "has not ended as far as is known, and its run has")
+}
+
+/// Of several copies of one task the one that says most: that it ran, then that it ended; else the last.
+fn of_copies(given: Vec<&TaskRun>) -> Vec<&TaskRun> {
+    let rank = |task: &TaskRun| (started::task(task).map(|found| Reverse(found.weight)), ended(task));
+    let mut tasks: BTreeMap<&ObjectKey, &TaskRun> = BTreeMap::new();
+    for task in given {
+        tasks
+            .entry(&task.key)
+            .and_modify(|kept| *kept = std::cmp::max_by_key(*kept, task, |task| rank(task)))
+            .or_insert(task);
+    }
+    tasks.into_values().collect()
 }
 
 /// A task and what it failed of.

@@ -4,7 +4,7 @@ use super::evidence::{Evidence, Source, Weight};
 use super::table::{self, Class, Start};
 use super::text;
 use crate::api::facts::Timestamp;
-use crate::api::tekton::{Attempt, Container, State, TaskRun, Terminated};
+use crate::api::tekton::{Attempt, Condition, Container, State, TaskRun, Terminated};
 
 /// What one container's state says of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +30,40 @@ pub(super) fn attempt(attempt: &Attempt, created: Option<Timestamp>, source: &So
     if condition.succeeded() || table::task_run(&condition.reason).is_some_and(|row| row.start == Start::Certain) {
         return Some(source.says(Weight::TaskRun, format!("reason {}, given only after a start", condition.reason)));
     }
-    if let Some(step) = told(attempt, created) {
-        return Some(source.says(Weight::Message, format!("its message tells of {step} at work")));
+    if let Some((step, weight)) = told(attempt, created) {
+        return Some(source.says(weight, tells_of(&step, weight)));
     }
-    if let Some(step) = seen(Started::Doubt) {
+    let doubt = |step: &Container, role| {
         let says = format!("may have started ({})", state(step));
-        return Some(source.container("step", step).says(Weight::Doubt, says));
+        source.container(role, step).says(Weight::Doubt, says)
+    };
+    if let Some(step) = seen(Started::Doubt) {
+        return Some(doubt(step, "step"));
     }
-    let silent = attempt.has_pod && attempt.steps.is_empty() && !turned_away(&condition.message);
+    // The image of a sidecar is the workflow's as well, and nobody says what it does.
+    if let Some(sidecar) = attempt.sidecars.iter().find(|sidecar| container(sidecar, created) != Started::No) {
+        return Some(doubt(sidecar, "sidecar"));
+    }
+    // Tekton calls it Running while the Pod runs: one of its containers does, or did.
+    if at_work_by_reason(attempt) {
+        return Some(source.says(Weight::Doubt, "reason Running, given while its Pod runs"));
+    }
+    let known = |step: &Container| step.state != State::None;
+    let silent = attempt.has_pod && !attempt.steps.iter().any(known) && !turned_away(attempt);
     silent.then(|| source.says(Weight::Doubt, "had a Pod, and nothing is known of its steps"))
+}
+
+fn at_work_by_reason(attempt: &Attempt) -> bool {
+    let condition = &attempt.condition;
+    let before = kept(condition).is_some_and(|(reason, _)| reason == "Running");
+    before || &*condition.reason == "Running"
 }
 
 /// Whether a container started, now or before the kubelet started it again.
 pub(super) fn container(container: &Container, created: Option<Timestamp>) -> Started {
     match (now(container, created), &container.before) {
+        // It was started again, and how it ended before is gone.
+        (Started::No, None) if container.restarted => Started::Doubt,
         (Started::Yes, _) | (_, None) => now(container, created),
         (_, Some(end)) if table::NEVER_STARTED.contains(&&*end.reason) => now(container, created),
         // The kubelet starts nothing a second time that it had not started.
@@ -58,6 +78,8 @@ fn now(container: &Container, created: Option<Timestamp>) -> Started {
         State::Running => Started::Yes,
         State::Unreadable => Started::Doubt,
         State::Waiting { reason, .. } if &**reason == table::CRASHED => Started::Doubt,
+        // It was made, and what became of it is not told.
+        State::None if container.has_image => Started::Doubt,
         State::None | State::Waiting { .. } => Started::No,
         State::Terminated(end) if table::NEVER_STARTED.contains(&&*end.reason) => Started::No,
         State::Terminated(end) if &*end.reason == table::LOST => Started::Doubt,
@@ -73,41 +95,70 @@ fn rewritten(end: &Terminated, created: Option<Timestamp>) -> bool {
     by_tekton && never && end.exit_code == Some(1)
 }
 
-/// The container that the controller's words tell of at work; nobody is believed against the record of that container.
-fn told(attempt: &Attempt, created: Option<Timestamp>) -> Option<String> {
-    let (head, previous) = text::previous(&attempt.condition.message);
-    // Tekton keeps a status below a timeout and nowhere else; what others put there is theirs.
-    let trusted = match table::task_run(&attempt.condition.reason).map(|row| row.class) {
-        Some(Class::Timeout) => true,
-        Some(Class::Cancelled) => text::cancelled_by_timeout(&attempt.condition.message),
-        _ => false,
-    };
-    let texts = [Some(head), previous.filter(|_| trusted).map(|(_, told)| told)];
+/// The container that the controller's words tell of, and how much they say; nobody is believed against the record of
+/// that container.
+fn told(attempt: &Attempt, created: Option<Timestamp>) -> Option<(String, Weight)> {
+    let condition = &attempt.condition;
+    let (head, _) = text::previous(&condition.message);
+    if &*condition.reason == "TaskRunValidationFailed" && text::checks_results(head) {
+        return Some(("its steps".to_owned(), Weight::Message));
+    }
+    let texts = [Some(head), kept(condition).map(|(_, told)| told)];
     let refuted = |name: &str| {
-        let bare = name.trim_start_matches("build-").trim_start_matches("step-");
-        attempt
-            .steps
-            .iter()
-            .any(|step| step.name.trim_start_matches("step-") == bare && container(step, created) == Started::No)
+        let bare = name.trim_start_matches("build-");
+        let is = |role: &str, one: &Container| bare.trim_start_matches(role) == one.name.trim_start_matches(role);
+        let of = |role, all: &[Container]| {
+            // A record without an end is an older one than the sentence that tells of it.
+            let denies =
+                |one: &Container| matches!(one.state, State::Terminated(_)) && container(one, created) == Started::No;
+            bare.starts_with(role) && all.iter().any(|one| is(role, one) && denies(one))
+        };
+        of("step-", &attempt.steps) || of("sidecar-", &attempt.sidecars)
     };
-    texts.into_iter().flatten().find_map(at_work).filter(|name| !refuted(name))
+    texts.into_iter().flatten().find_map(at_work).filter(|(name, _)| !refuted(name))
 }
 
-/// The step, or the Pod, that one of the controller's sentences tells of at work.
-pub(super) fn at_work(message: &str) -> Option<String> {
+/// The status that Tekton kept below a timeout. It keeps one there and nowhere else; what others put there is theirs.
+fn kept(condition: &Condition) -> Option<(&str, &str)> {
+    let trusted = match table::task_run(&condition.reason).map(|row| row.class) {
+        Some(Class::Timeout) => true,
+        Some(Class::Cancelled) => text::cancelled_by_timeout(&condition.message),
+        _ => false,
+    };
+    text::previous(&condition.message).1.filter(|_| trusted)
+}
+
+/// What one of the controller's sentences tells of at work, a step or the Pod, and how much that says: a container that
+/// got lost may have waited, and a sidecar is no step.
+pub(super) fn at_work(message: &str) -> Option<(String, Weight)> {
     if let Some(exit) = text::exit(message) {
         let refused = exit.reason.is_some_and(|reason| table::NEVER_STARTED.contains(&reason));
         let step = exit.container.starts_with("step-") || exit.container.starts_with("build-step-");
-        return (step && !exit.init && !refused).then(|| exit.container.to_owned());
+        let own = step && !exit.init || exit.container.starts_with("sidecar-");
+        let sure = step && exit.reason != Some(table::LOST);
+        let weight = if sure { Weight::Message } else { Weight::Doubt };
+        return (own && !refused).then(|| (exit.container.to_owned(), weight));
     }
     let used = || text::tells_of_use(message).then(|| "its Pod".to_owned());
-    text::step_timeout(message).map(str::to_owned).or_else(used)
+    let told = text::step_timeout(message).map(str::to_owned).or_else(used)?;
+    Some((told, Weight::Message))
 }
 
-/// The Pod never got as far as its steps: a node refused it, or one of Tekton's own init containers failed.
-fn turned_away(message: &str) -> bool {
-    let refused = text::pod(message).is_some_and(|(_, away)| away);
-    refused || text::exit(message).is_some_and(|exit| exit.prepares())
+/// What a message says that tells of this.
+pub(super) fn tells_of(what: &str, weight: Weight) -> String {
+    let how = if weight == Weight::Doubt { ", which may have been" } else { "" };
+    format!("its message tells of {what}{how} at work")
+}
+
+/// The Pod never got as far as its steps: no node took it, one refused it, or one of Tekton's own init containers failed.
+fn turned_away(attempt: &Attempt) -> bool {
+    let condition = &attempt.condition;
+    let message = &condition.message;
+    let waited = |(reason, told): (&str, &str)| reason == "ExceededNodeResources" || text::unplaced(told);
+    text::pod(message).is_some_and(|(_, away)| away)
+        || text::exit(message).is_some_and(|exit| exit.prepares())
+        || &*condition.reason == "ExceededNodeResources"
+        || kept(condition).is_some_and(waited)
 }
 
 /// A container's state in a few words.
@@ -115,7 +166,7 @@ pub(super) fn state(container: &Container) -> String {
     let now = match &container.state {
         State::None => "no state".to_owned(),
         State::Running => "running".to_owned(),
-        State::Waiting { reason, .. } => format!("waiting {reason}"),
+        State::Waiting { reason, message } => format!("waiting {reason}{}", told_by(message)),
         State::Terminated(end) => ended(end),
         State::Unreadable => "in a form that cannot be read".to_owned(),
     };
@@ -128,5 +179,13 @@ pub(super) fn state(container: &Container) -> String {
 fn ended(end: &Terminated) -> String {
     let reason = if end.reason.is_empty() { "" } else { " " };
     let code = end.exit_code.map(|code| format!(", exit {code}")).unwrap_or_default();
-    format!("terminated{reason}{}{code}", end.reason)
+    // Where nothing ever started, the message is the runtime's own; elsewhere the workflow wrote it.
+    let own = table::NEVER_STARTED.contains(&&*end.reason);
+    let told = if own { told_by(&end.message) } else { String::new() };
+    format!("terminated{reason}{}{code}{told}", end.reason)
+}
+
+/// What the kubelet or the runtime says of it.
+fn told_by(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {}", super::words::quote(message)) }
 }

@@ -29,6 +29,9 @@ pub(super) enum Start {
     Never,
     /// Given only after something had started.
     Certain,
+    /// Given whenever Tekton looks at the run, and it looks up anew what the run refers to: before anything could start, or
+    /// with tasks at work. A run that refers to no child had none.
+    Anew,
     /// Says nothing of it.
     Open,
 }
@@ -50,7 +53,7 @@ macro_rules! rows {
 }
 
 use Class::{Cancelled, Contract, Embedded, Ignored, Is, Steps, Tasks, Timeout};
-use Start::{Certain, Never, Open};
+use Start::{Anew, Certain, Never, Open};
 
 /// Reasons of a PipelineRun's condition `Succeeded`.
 pub(super) const PIPELINE_RUN: [Row; 40] = rows![
@@ -68,7 +71,7 @@ pub(super) const PIPELINE_RUN: [Row; 40] = rows![
     ("ResolvingPipelineRef", "0.35", Is(Unknown), Never),
     ("ResolvingTaskRef", "0.35", Is(Unknown), Never),
     ("CouldntGetPipeline", "0.1", Embedded(ConfigurationError), Never),
-    ("CouldntGetTask", "0.1", Embedded(ConfigurationError), Never),
+    ("CouldntGetTask", "0.1", Embedded(ConfigurationError), Anew),
     ("CouldntGetPipelineResult", "0.55", Is(TaskFailed), Certain),
     ("PipelineValidationFailed", "0.1", Contract, Open),
     ("ParameterMissing", "0.14", Is(ConfigurationError), Never),
@@ -84,20 +87,20 @@ pub(super) const PIPELINE_RUN: [Row; 40] = rows![
     ("InvalidTaskResultReference", "0.18", Contract, Open),
     ("InvalidMatrixParameterTypes", "0.52", Is(ConfigurationError), Open),
     ("CELEvaluationFailed", "0.53", Is(ConfigurationError), Open),
-    ("ResourceVerificationFailed", "0.42", Is(ConfigurationError), Never),
+    ("ResourceVerificationFailed", "0.42", Is(ConfigurationError), Anew),
     ("CreateRunFailed", "0.47", Embedded(ConfigurationError), Open),
     ("CouldntCreateWorkspacePVC", "0.12", Embedded(ConfigurationError), Never),
     ("CouldntCreateAffinityAssistantStatefulSet", "0.13", Embedded(Unknown), Never),
     ("CouldntCreateOrUpdateAffinityAssistantStatefulSet", "0.51", Embedded(Unknown), Never),
     ("ReasonCouldntCreateOrUpdateAffinityAssistantStatefulSet", "0.51", Embedded(Unknown), Never),
     ("InvalidPipelineResourceBindings", "0.6", Is(ConfigurationError), Never),
-    ("CouldntGetResource", "0.1", Is(ConfigurationError), Never),
-    ("CouldntGetCondition", "0.6", Is(ConfigurationError), Never),
+    ("CouldntGetResource", "0.1", Is(ConfigurationError), Anew),
+    ("CouldntGetCondition", "0.6", Is(ConfigurationError), Anew),
     ("ConditionCheckFailed", "0.6", Is(TaskFailed), Open),
 ];
 
 /// Reasons of a TaskRun's condition `Succeeded`.
-pub(super) const TASK_RUN: [Row; 37] = rows![
+pub(super) const TASK_RUN: [Row; 38] = rows![
     ("Failed", "0.1", Steps, Open),
     ("StepFailed", "1.12", Steps, Open),
     ("StepOOM", "1.12", Is(OomKilled), Certain),
@@ -107,6 +110,8 @@ pub(super) const TASK_RUN: [Row; 37] = rows![
     ("InitContainerFailed", "1.12", Steps, Open),
     ("PodEvicted", "1.12", Is(ResourceExhausted), Open),
     ("FailureIgnored", "0.55", Ignored, Open),
+    // The task was skipped, as its condition wants it; what checked the condition may have run.
+    ("ConditionCheckFailed", "0.6", Ignored, Open),
     ("TaskRunTimeout", "0.1", Timeout, Open),
     ("TaskRunCancelled", "0.1", Cancelled, Open),
     ("TaskRunImagePullFailed", "0.37", Is(ImagePullBackOff), Open),

@@ -9,6 +9,9 @@ use super::*;
 use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use cases::Case;
 
+mod doubts;
+mod refusals;
+
 fn classify(case: &Case) -> Classification {
     let run = PipelineRun::from_json(&case.run.to_string()).unwrap();
     let tasks: Vec<_> = case.tasks.iter().map(|task| TaskRun::from_json(&task.to_string()).unwrap()).collect();
@@ -269,126 +272,6 @@ fn what_a_watcher_saw_at_work_stays_seen() {
     assert!(of_run(&run, [], true).unwrap().ran);
 }
 
-// A creation that was refused.
-
-#[test]
-fn a_refused_creation_is_judged_by_the_servers_words_then_by_its_code() {
-    use Reason::*;
-    let rows = [
-        (
-            403,
-            "Forbidden",
-            r#"pipelineruns.tekton.dev "r" is forbidden: exceeded quota: q, requested: count/pipelineruns.tekton.dev=1"#,
-            ResourceExhausted,
-        ),
-        (
-            403,
-            "Forbidden",
-            r#"pipelineruns.tekton.dev is forbidden: User "u" cannot create resource "pipelineruns" in API group "tekton.dev" in the namespace "quota""#,
-            Forbidden,
-        ),
-        (
-            403,
-            "Forbidden",
-            r#"pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
-            Forbidden,
-        ),
-        (
-            403,
-            "Forbidden",
-            r#"pods "p" is forbidden: maximum cpu usage per Container is 1, but limit is 2"#,
-            ConfigurationError,
-        ),
-        (403, "Forbidden", "exceeded quota: q", ResourceExhausted),
-        (403, "Forbidden", "", Forbidden),
-        (401, "Unauthorized", "Unauthorized", Forbidden),
-        (0, "Forbidden", "no", Forbidden),
-        (
-            400,
-            "BadRequest",
-            r#"admission webhook "validation.webhook.pipeline.tekton.dev" denied the request: validation failed: expected exactly one, got neither: spec.pipelineRef"#,
-            ConfigurationError,
-        ),
-        (400, "BadRequest", r#"admission webhook "policy.example.com" denied the request: no"#, Forbidden),
-        (
-            422,
-            "Invalid",
-            r#"PipelineRun.tekton.dev "r" is invalid: spec.timeout: Invalid value: "is forbidden: exceeded quota: x": bad"#,
-            ConfigurationError,
-        ),
-        (422, "Invalid", "", ConfigurationError),
-        (404, "NotFound", r#"namespaces "n" not found"#, ConfigurationError),
-        (404, "NotFound", "the server could not find the requested resource", ConfigurationError),
-        (0, "NotFound", "", ConfigurationError),
-        (413, "RequestEntityTooLarge", "limit is 3145728", ConfigurationError),
-        (409, "AlreadyExists", r#"pipelineruns.tekton.dev "r" already exists"#, Unknown),
-        (429, "TooManyRequests", "too many requests", Unknown),
-        (0, "TooManyRequests", "", Unknown),
-        (
-            500,
-            "InternalError",
-            r#"Internal error occurred: failed calling webhook "v": failed to call webhook: Post "https://x": dial tcp 1.1.1.1:443: connect: connection refused"#,
-            Unknown,
-        ),
-        (503, "ServiceUnavailable", "the server is currently unable to handle the request", Unknown),
-        (507, "InsufficientStorage", "no room", ResourceExhausted),
-    ];
-    for (code, reason, message, expected) in rows {
-        let found = of_refusal(code, reason, message);
-        assert_eq!((found.reason, found.ran), (expected, false), "{code} {reason} {message}");
-        assert!(found.evidence[0].says.starts_with(&format!("refused the run: {code} {reason}: ")));
-    }
-}
-
-#[test]
-fn where_no_answer_came_the_run_may_have_been_stored() {
-    for (code, reason, message) in [
-        (500, "InternalError", "etcdserver: request timed out"),
-        (500, "InternalError", "etcdserver: leader changed"),
-        (504, "Timeout", "Timeout: request did not complete within requested timeout - context deadline exceeded"),
-        (504, "", ""),
-        (502, "", "bad gateway"),
-        (0, "Timeout", ""),
-        (
-            0,
-            "",
-            r#"Post "https://10.96.0.1:443/apis/tekton.dev/v1/namespaces/n/pipelineruns": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"#,
-        ),
-        (0, "", r#"Post "https://10.96.0.1:443/apis": net/http: request canceled"#),
-        (
-            0,
-            "",
-            r#"Post "https://10.96.0.1:443/apis": read tcp 10.0.0.1:4242->10.96.0.1:443: read: connection reset by peer"#,
-        ),
-        (0, "", r#"Post "https://10.96.0.1:443/apis": read tcp 10.0.0.1:4242->10.96.0.1:443: i/o timeout"#),
-        (0, "", r#"Post "https://10.96.0.1:443/apis": http2: client connection lost"#),
-        (0, "", r#"Post "https://10.96.0.1:443/apis": unexpected EOF"#),
-        (0, "", r#"Post "https://10.96.0.1:443/apis": EOF"#),
-    ] {
-        let found = of_refusal(code, reason, message);
-        assert_eq!((found.reason, found.ran), (Reason::Unknown, true), "{code} {reason} {message}");
-        assert_eq!(found.evidence.last().unwrap().weight, Weight::Doubt);
-    }
-    for (code, message) in [
-        // It never got there.
-        (0, r#"Post "https://10.96.0.1:443/apis": dial tcp 10.96.0.1:443: i/o timeout"#),
-        (0, r#"Post "https://10.96.0.1:443/apis": net/http: TLS handshake timeout"#),
-        // Admission comes before storage.
-        (
-            500,
-            r#"Internal error occurred: failed calling webhook "v": failed to call webhook: Post "https://x": context deadline exceeded"#,
-        ),
-        (500, r#"Internal error occurred: failed calling webhook "v": failed to call webhook: Post "https://x": EOF"#),
-        // Names are nobody's words.
-        (
-            403,
-            r#"pipelineruns.tekton.dev "EOF" is forbidden: User "context deadline exceeded" cannot create resource "pipelineruns""#,
-        ),
-    ] {
-        assert!(!of_refusal(code, "", message).ran, "{message}");
-    }
-}
-
 // A condition that a status repeats.
 
 #[test]
@@ -398,10 +281,15 @@ fn a_status_does_not_say_what_children_there_were() {
         ("PipelineRunTimeout", timeout, true),
         ("Cancelled", r#"PipelineRun "r" was cancelled"#, true),
         ("CreateRunFailed", "x", true),
+        // Tasks are looked up, and verified, whenever Tekton looks at the run: one may be gone before its turn comes.
+        ("CouldntGetTask", "x", true),
+        ("ResourceVerificationFailed", "x", true),
+        ("CouldntGetResource", "x", true),
+        ("CouldntGetCondition", "x", true),
         ("Failed", "x", true),
         ("Failed", "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0", true),
         // Said before there can be any, or with their number.
-        ("CouldntGetTask", "x", false),
+        ("CouldntGetPipeline", "x", false),
         ("ParameterMissing", "x", false),
         ("Failed", "Tasks Completed: 0 (Failed: 0, Cancelled 0), Skipped: 2", false),
         ("Cancelled", "Tasks Completed: 0 (Failed: 0, Cancelled 0), Skipped: 2", false),
@@ -551,4 +439,43 @@ fn no_reason_stands_twice_in_its_table_and_each_release_is_one() {
             assert!(major.parse::<u8>().is_ok_and(|major| major < 2) && minor.parse::<u8>().is_ok(), "{row:?}");
         }
     }
+}
+
+// Two records of one thing.
+
+fn only(run: &str, task: &str) -> Classification {
+    of_run(&PipelineRun::from_json(run).unwrap(), [&TaskRun::from_json(task).unwrap()], false).unwrap()
+}
+
+const COUNTED: &str = r#""conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0"}]"#;
+
+#[test]
+fn a_step_whose_end_is_not_recorded_denies_no_sentence_that_tells_of_it() {
+    let run = format!(
+        r#"{{"metadata": {{"name": "r"}}, "status": {{"childReferences": [{{"kind": "TaskRun", "name": "t"}}], {COUNTED}}}}}"#
+    );
+    let task = |step: &str| {
+        format!(
+            r#"{{"metadata": {{"name": "t"}}, "status": {{"podName": "p", "steps": [{{"name": "x" {step}}}],
+            "conditions": [{{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "\"step-x\" exited with code 1"}}]}}}}"#
+        )
+    };
+    for step in ["", r#", "waiting": {"reason": "PodInitializing"}"#] {
+        assert!(only(&run, &task(step)).ran, "{step}");
+    }
+    let rewritten = r#", "terminated": {"reason": "TaskRunImagePullFailed", "exitCode": 1}"#;
+    assert!(!only(&run, &task(rewritten)).ran);
+}
+
+#[test]
+fn what_an_embedded_record_saw_is_not_lost_to_a_fresh_task_of_its_name() {
+    let ended = r#"{"podName": "p", "conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "x"}],
+        "steps": [{"name": "x", "imageID": "i", "terminated": {"exitCode": 1, "reason": "Error"}}]}"#;
+    let run = format!(
+        r#"{{"metadata": {{"name": "r"}}, "status": {{"taskRuns": {{"t": {{"pipelineTaskName": "a", "status": {ended}}}}}, {COUNTED}}}}}"#
+    );
+    let fresh = r#"{"metadata": {"name": "t"}, "status": {"podName": "p2",
+        "conditions": [{"type": "Succeeded", "status": "False", "reason": "TaskRunImagePullFailed", "message": "x"}],
+        "steps": [{"name": "x", "terminated": {"exitCode": 1, "reason": "TaskRunImagePullFailed"}}]}}"#;
+    assert!(only(&run, fresh).ran);
 }

@@ -87,8 +87,29 @@ pub(super) fn tells_of_use(message: &str) -> bool {
 
 /// A Pod that no node has room for, in the words of the scheduler, as Tekton passes them on.
 pub(super) fn no_room(message: &str) -> bool {
-    let Some((_, told)) = message.split_once("\"PodScheduled\":\"False\"; message: \"") else { return false };
+    let Some((_, told)) = message.split_once(UNPLACED) else { return false };
     told.contains(" nodes are available: ") && told.contains("Insufficient ")
+}
+
+/// A Pod that no node has taken yet, for whatever the scheduler says.
+pub(super) fn unplaced(message: &str) -> bool {
+    message.starts_with("pod status ") && message.contains(UNPLACED)
+}
+
+/// How Tekton passes the scheduler's words on.
+const UNPLACED: &str = "\"PodScheduled\":\"False\"; message: \"";
+
+/// Tekton's words of results that do not fit their declaration: it looks at them once the steps have ended.
+pub(super) fn checks_results(message: &str) -> bool {
+    let told = message.strip_prefix("[User error] ").unwrap_or(message);
+    ["Provided results don't match declared results", "missing keys for these results"]
+        .iter()
+        .any(|words| told.starts_with(words))
+}
+
+/// Tekton's words of a task that ended well, and whose results a later one misses.
+pub(super) fn misses_results(message: &str) -> bool {
+    outside_quotes(message).contains("task \"\" completed successfully but did not emit the result")
 }
 
 /// The kubelet could not say in time what is wrong with a container.
@@ -212,23 +233,38 @@ const INFRASTRUCTURE: [&str; 13] = [
     "unexpected EOF",
 ];
 
-/// An error in place of an answer: the API server may have stored what it was sent. One that it says before it stores
-/// anything, such as a webhook's, is none.
-pub(super) fn answer_lost(message: &str) -> bool {
-    const LOST: [&str; 9] = [
-        "etcdserver: request timed out",
-        "etcdserver: leader changed",
-        "Timeout: request did not complete",
-        "context deadline exceeded",
-        "request canceled",
-        "connection reset by peer",
-        "http2: ",
-        "EOF",
-        "i/o timeout",
+/// Whether an error that answers a creation says that nothing was stored. None: it does not say. What was never sent was
+/// not stored either.
+pub(super) fn refusal(message: &str) -> Option<bool> {
+    const REFUSED: [&str; 20] = [
+        "denied the request",
+        "denied request: ",
+        "failed calling webhook",
+        "exceeded quota: ",
+        "resource quota evaluation timed out",
+        " is forbidden: ",
+        " is invalid: ",
+        "\"\" not found",
+        "no matches for kind",
+        "the server could not find the requested resource",
+        "the server rejected our request",
+        "the server has asked for the client to provide credentials",
+        "the server does not allow this method",
+        "the server has received too many requests",
+        "too many requests",
+        "the server is currently unable to handle the request",
+        "dial tcp",
+        "TLS handshake",
+        "x509: ",
+        "Unauthorized",
     ];
     let bare = outside_quotes(message);
-    let unsent = ["failed calling webhook", "dial tcp ", "TLS handshake"].iter().any(|phrase| bare.contains(phrase));
-    !unsent && LOST.iter().any(|phrase| bare.contains(phrase))
+    let refused = REFUSED.iter().filter_map(|phrase| bare.find(phrase)).min();
+    match (refused, bare.find("\"\" already exists")) {
+        // Of two the first one speaks: what follows it is what it is about.
+        (Some(refused), exists) => Some(exists.is_none_or(|exists| refused < exists)),
+        (None, exists) => exists.map(|_| false),
+    }
 }
 
 fn registry(bare: &str) -> bool {

@@ -14,6 +14,8 @@ pub struct Subject<'a> {
 
 /// What is told of a message; the whole of it stands in `message`.
 const QUOTE_MAX_CHARS: usize = 300;
+/// As evidence names its role.
+const SIDECAR: &str = "sidecar";
 /// Names are short, or cut.
 const NAME_MAX_CHARS: usize = 253;
 
@@ -30,7 +32,7 @@ impl Classification {
         let workflow = subject.workflow.map_or("The workflow".to_owned(), |id| format!("Workflow {}", name(id)));
         let target = subject.target.map(|target| format!(" on {}", name(target))).unwrap_or_default();
         let task = self.task.as_ref().map(|task| format!(" in task {}", name(&task.name))).unwrap_or_default();
-        let step = self.step.as_ref().map(|step| format!(", step {}", name(step))).unwrap_or_default();
+        let step = self.container().map(|container| format!(", {container}")).unwrap_or_default();
         let code = self.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{workflow}{target} failed{task}{step}: {} ({}){code}.", what(self.reason), self.reason);
@@ -46,7 +48,7 @@ impl Classification {
             "Nothing ran."
         };
         let _ = writeln!(text, "{ran}");
-        let _ = write!(text, "Recommendation: {}", recommendation(self.reason));
+        let _ = write!(text, "Recommendation: {}", self.advice());
         text
     }
 
@@ -56,7 +58,7 @@ impl Classification {
     pub fn told(&self) -> Vec<(&'static str, String)> {
         let name = |name: &str| one_line(name, NAME_MAX_CHARS);
         let task = self.task.as_ref().map(|task| format!("task {}", name(&task.name)));
-        let step = self.step.as_ref().map(|step| format!("step {}", name(step)));
+        let step = self.container();
         let code = self.exit_code.map(|code| format!("exit code {code}"));
         let place: Vec<_> = [task, step, code].into_iter().flatten().collect();
         let evidence = self.evidence.iter().map(|it| format!("{}: {} [{}]", it.from, it.says, it.weight.as_str()));
@@ -68,10 +70,34 @@ impl Classification {
             .chain((!place.is_empty()).then(|| ("where", place.join(", "))))
             .chain(evidence.map(|line| ("why", line)))
             .chain(said)
-            .chain([("do", recommendation(self.reason).to_owned())])
+            .chain([("do", self.advice().to_owned())])
             .collect()
     }
 
+    /// The step that failed, else the sidecar.
+    fn container(&self) -> Option<String> {
+        let name = |name: &str| one_line(name, NAME_MAX_CHARS);
+        let sidecar = || {
+            let (role, container) = self.evidence.first()?.from.container.as_ref()?;
+            (*role == SIDECAR).then(|| format!("{role} {}", name(container)))
+        };
+        self.step.as_ref().map(|step| format!("step {}", name(step))).or_else(sidecar)
+    }
+
+    /// What to do next.
+    fn advice(&self) -> &'static str {
+        let role = self.evidence.first().and_then(|first| first.from.container.as_ref()).map(|(role, _)| *role);
+        match (self.reason, role == Some(SIDECAR)) {
+            (Reason::OomKilled, true) => "raise the memory limit of the sidecar, or let it do less at once.",
+            (Reason::TaskFailed, _) if !self.ran => "read the events of the Pod, and the log of what failed in it.",
+            (Reason::TaskFailed, true) => {
+                "read the log of the sidecar; what it, or a step, changed before it failed is still changed."
+            }
+            (reason, _) => recommendation(reason),
+        }
+    }
+
+    /// The last piece of evidence is what the flag rests on.
     fn ran_in_words(&self) -> &'static str {
         let doubt = self.evidence.last().is_none_or(|last| last.weight == Weight::Doubt);
         match (self.ran, doubt) {

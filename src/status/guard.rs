@@ -55,8 +55,8 @@ impl Refusal {
 #[must_use]
 pub fn guard(write: &Write<'_>, rules: &Rules) -> Option<Refusal> {
     phase(write)
-        .or_else(|| end(write))
         .or_else(|| failure(write))
+        .or_else(|| end(write))
         .or_else(|| bent(write, rules))
         .or_else(|| clearance::refuse(write, rules))
         .or_else(|| deduplication(write))
@@ -68,12 +68,17 @@ pub fn clearing<'a>(write: &Write<'a>) -> Option<&'a str> {
     clearance::asked_for(write).then(|| write.new.clearance_text("clearReason")).flatten()
 }
 
-/// Holds are told by what ended last: an end that moves would lift one.
+/// What ended last decides whether a failure that did something holds its target: neither does that failure become an older
+/// one, nor a success a later one.
 fn end(write: &Write<'_>) -> Option<Refusal> {
     let (old, new) = (write.old, write.new);
-    let moved = matches!(&*old.phase, FAILED | COMPLETED) && old.completed.is_some() && old.completed != new.completed;
+    let moved = match &*old.phase {
+        FAILED => old.ran() && old.completed.is_some() && old.completed != new.completed,
+        COMPLETED => old.completed.is_some() && new.completed > old.completed,
+        _ => false,
+    };
     moved.then(|| {
-        let told = "when it ended is recorded; that neither changes nor goes".to_owned();
+        let told = "when it ended is recorded, and decides what holds the target; that stands".to_owned();
         Refusal::new(Reason::PhaseTerminal, "status.completionTime", told)
     })
 }

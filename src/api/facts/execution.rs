@@ -108,10 +108,10 @@ impl WorkflowExecution {
         self.failed() && self.failure.is_some_and(|failure| failure.was_execution_failure)
     }
 
-    /// When a terminal one ended, as well as is known; whoever writes the time, it is not before there was anything to end.
+    /// When a terminal one ended, as well as is known.
     #[must_use]
     pub fn ended(&self) -> Option<Timestamp> {
-        self.completed_at.max(self.created)
+        self.completed_at.or(self.created)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::loose::{Loose, Member, Objects, Present, SomeTime, text, time};
+use super::loose::{Count, Loose, Member, Objects, Present, SomeTime, text, time};
 use crate::api::facts::{Time, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Container {
     pub has_image: bool,
     /// How it ended before the kubelet started it again. Of a Pod only: Tekton's are never started again.
     pub before: Option<Terminated>,
+    /// The kubelet started it again, or that cannot be read.
+    pub restarted: bool,
     /// What Tekton's entrypoint said of the end: Completed, Error, Continued, Skipped, TimeoutExceeded …
     pub termination: Box<str>,
 }
@@ -51,6 +53,7 @@ impl Container {
             state: State::Unreadable,
             has_image: false,
             before: None,
+            restarted: false,
             termination: Box::default(),
         }
     }
@@ -89,6 +92,8 @@ pub(super) struct StoredContainer {
     state: Member<States>,
     #[serde(default)]
     last_state: Member<States>,
+    #[serde(default)]
+    restart_count: Count,
     #[serde(default)]
     waiting: Member<StoredWaiting>,
     #[serde(default)]
@@ -151,6 +156,7 @@ impl StoredContainer {
             state,
             has_image: self.image_id.0,
             before,
+            restarted: self.restart_count.0 > 0,
             termination: text(self.termination_reason),
         }
     }

@@ -1,10 +1,10 @@
 //! A stored Kubernetes Job and the Pods of it.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::container::{Container, StoredContainer, containers};
-use super::loose::{Loose, Member, Objects, Stored, text, time};
+use super::loose::{Count, Loose, Member, Objects, Stored, text, time};
 use super::{Condition, Origin, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
@@ -18,7 +18,8 @@ pub struct Job {
     /// `Complete`.
     pub complete: bool,
     pub started: Option<Timestamp>,
-    /// Pods that failed, succeeded, or are there now: zero only where nothing was ever made.
+    /// Pods that failed, succeeded, end now and are not counted yet, or are there now: zero only where nothing was ever
+    /// made.
     pub pods: i64,
 }
 
@@ -51,9 +52,13 @@ impl Job {
             // Whatever it says, it had begun to say something.
             Member::Unreadable => JobStatus { active: Count(1), ..JobStatus::default() },
         };
-        let count = |member: &Count| member.0;
-        let pods =
-            [&status.active, &status.succeeded, &status.failed].map(count).into_iter().fold(0, i64::saturating_add);
+        let uncounted = match status.uncounted_terminated_pods {
+            Member::Absent => [Count(0); 2],
+            Member::Read(pods) => [pods.succeeded, pods.failed].map(|pods| pods.count()),
+            Member::Unreadable => [Count(1); 2],
+        };
+        let counted = [status.active, status.terminating, status.succeeded, status.failed];
+        let pods = counted.iter().chain(&uncounted).map(|count| count.0).fold(0, i64::saturating_add);
         let mut conditions: Vec<_> = status.conditions.readable().collect();
         let mut take = |kind: &str| {
             let at = conditions.iter().position(|condition| condition.is(kind))?;
@@ -103,28 +108,25 @@ impl Pod {
     }
 }
 
-/// A number of Pods. One that cannot be read is some.
-#[derive(Clone, Copy, Default)]
-struct Count(i64);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self(match raw.get() {
-            "null" => 0,
-            json => serde_json::from_str(json).unwrap_or(1).max(0),
-        }))
-    }
-}
-
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct JobStatus {
     conditions: Objects<StoredCondition>,
     start_time: Loose<Time>,
     active: Count,
+    /// Since Kubernetes 1.28: to be deleted, and not failed yet.
+    terminating: Count,
     succeeded: Count,
     failed: Count,
+    /// Ended, and on their way into the two above.
+    uncounted_terminated_pods: Member<Uncounted>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Uncounted {
+    succeeded: Objects<()>,
+    failed: Objects<()>,
 }
 
 #[derive(Default, Deserialize)]

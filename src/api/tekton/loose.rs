@@ -102,8 +102,27 @@ impl<T: DeserializeOwned> Objects<T> {
         Self(elements.into_iter().map(|element| object(element.get())).collect())
     }
 
+    /// How many there are, in whatever form.
+    pub fn count(&self) -> Count {
+        Count(i64::try_from(self.0.len()).unwrap_or(i64::MAX))
+    }
+
     pub fn readable(self) -> impl Iterator<Item = T> {
         self.0.into_iter().flatten()
+    }
+}
+
+/// How often or how many. What cannot be read is some.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count(pub i64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(match raw.get() {
+            "null" => 0,
+            json => serde_json::from_str(json).unwrap_or(1).max(0),
+        }))
     }
 }
 

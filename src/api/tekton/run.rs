@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::loose::{Loose, Member, Objects, Stored, said, time};
-use super::task::{StoredStatus, TaskRun};
+use super::task::{Attempt, StoredCheck, StoredStatus, TaskRun};
 use super::{Condition, Found, Origin, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
@@ -131,8 +131,17 @@ fn embedded(namespace: &str, stored: Named<Member<StoredTask>>) -> Vec<TaskRun> 
     let read = |(name, task): (Box<str>, Member<StoredTask>)| {
         let key = ObjectKey { namespace: namespace.into(), name };
         match task {
-            Member::Read(task) => TaskRun::embedded(key, said(task.pipeline_task_name), task.status),
-            _ => TaskRun::embedded(key, None, Member::Unreadable),
+            Member::Read(task) => {
+                let (checks, readable) = members(task.condition_checks);
+                let read = |check: Member<StoredCheck>| match check {
+                    Member::Read(check) => check.read(),
+                    _ => Attempt::unreadable(),
+                };
+                let unread = (!readable).then(Attempt::unreadable);
+                let checks = checks.into_values().map(read).chain(unread).collect();
+                TaskRun::embedded(key, said(task.pipeline_task_name), task.status, checks)
+            }
+            _ => TaskRun::embedded(key, None, Member::Unreadable, Vec::new()),
         }
     };
     stored.into_iter().map(read).collect()
@@ -190,4 +199,5 @@ struct StoredPipelineTask {
 struct StoredTask {
     pipeline_task_name: Loose<Box<str>>,
     status: Member<StoredStatus>,
+    condition_checks: Member<Named<Member<StoredCheck>>>,
 }

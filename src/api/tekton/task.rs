@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::container::{Container, StoredContainer, containers};
-use super::loose::{Loose, Member, Objects, Present, Stored, time};
+use super::loose::{Loose, Member, Objects, Present, Stored, text, time};
 use super::{Condition, Found, StoredCondition, condition};
 use crate::api::facts::{ObjectKey, Time, Timestamp};
 
@@ -19,7 +19,7 @@ pub struct TaskRun {
     pub pipeline_task: Option<Box<str>>,
     pub created: Option<Timestamp>,
     pub last: Attempt,
-    /// `status.retriesStatus`.
+    /// `status.retriesStatus`, and what ran before them all: the checks of the task's conditions (up to 0.37).
     pub earlier: Vec<Attempt>,
 }
 
@@ -53,9 +53,15 @@ impl TaskRun {
         })
     }
 
-    /// A status that v1beta1 kept inside of the PipelineRun.
-    pub(super) fn embedded(key: ObjectKey, pipeline_task: Option<Box<str>>, status: Member<StoredStatus>) -> Self {
-        let (last, earlier) = attempts(status);
+    /// A status that v1beta1 kept inside of the PipelineRun, and what ran for the conditions of the task.
+    pub(super) fn embedded(
+        key: ObjectKey,
+        pipeline_task: Option<Box<str>>,
+        status: Member<StoredStatus>,
+        checks: Vec<Attempt>,
+    ) -> Self {
+        let (last, mut earlier) = attempts(status);
+        earlier.extend(checks);
         Self { key, uid: Box::default(), pipeline_run: None, pipeline_task, created: None, last, earlier }
     }
 
@@ -81,8 +87,43 @@ fn attempts(status: Member<StoredStatus>) -> (Attempt, Vec<Attempt>) {
 
 impl Attempt {
     /// What it was is unknown.
-    fn unreadable() -> Self {
+    pub(super) fn unreadable() -> Self {
         Self { steps: vec![Container::unreadable()], ..Self::default() }
+    }
+}
+
+/// One entry of `conditionChecks`: a Pod of its own, with an image of the workflow's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct StoredCheck {
+    condition_name: Loose<Box<str>>,
+    status: Member<StoredCheckStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StoredCheckStatus {
+    conditions: Objects<StoredCondition>,
+    pod_name: Present,
+    check: Member<StoredContainer>,
+}
+
+impl StoredCheck {
+    pub fn read(self) -> Attempt {
+        let status = match self.status {
+            Member::Absent => return Attempt::default(),
+            Member::Unreadable => return Attempt::unreadable(),
+            Member::Read(status) => status,
+        };
+        let mut steps = match status.check {
+            Member::Absent => Vec::new(),
+            Member::Read(check) => containers(Objects(vec![Some(check)])),
+            Member::Unreadable => vec![Container::unreadable()],
+        };
+        let name = text(self.condition_name);
+        steps.iter_mut().for_each(|step| step.name.clone_from(&name));
+        let condition = condition(status.conditions, "Succeeded").said().unwrap_or_default();
+        Attempt { condition, has_pod: status.pod_name.0, steps, ..Attempt::default() }
     }
 }
 

@@ -33,19 +33,23 @@ fn an_end_is_an_end() {
 }
 
 #[test]
-fn when_it_ended_stands() {
-    let at = |phase: &str, at: Value| json!({"phase": phase, "completionTime": at});
+fn no_failure_that_did_something_becomes_older_than_a_success() {
     let moved = Some((Reason::PhaseTerminal, "status.completionTime".to_owned()));
-    for phase in ["Failed", "Completed"] {
-        let ended = || at(phase, json!("2026-01-05T09:59:00Z"));
-        for other in [json!("2026-01-05T09:58:00Z"), json!("2026-01-05T10:30:00Z"), json!(null), json!("soon")] {
-            assert_eq!(write(ended(), at(phase, other.clone())).refused(), moved, "{phase} {other}");
-        }
-        for same in [json!("2026-01-05T09:59:00Z"), json!("2026-01-05T11:59:00+02:00")] {
-            assert_eq!(write(ended(), at(phase, same)).refused(), None);
-        }
-        assert_eq!(write(json!({"phase": phase}), ended()).refused(), None, "RO ends one without a time");
+    let at = |status: Value, at: &str| with(status, "completionTime", json!(at));
+    let (noon, later, earlier) = ("2026-01-05T12:00:00Z", "2026-01-05T12:00:01Z", "2026-01-05T11:59:59Z");
+    let ran = || failed("TaskFailed", true);
+    for other in [later, earlier, "soon"] {
+        assert_eq!(write(at(ran(), noon), at(ran(), other)).refused(), moved, "{other}");
     }
+    assert_eq!(write(at(ran(), noon), without(ran(), "completionTime")).refused(), moved);
+    assert_eq!(write(at(ran(), noon), at(ran(), "2026-01-05T14:00:00+02:00")).refused(), None, "the same time");
+    assert_eq!(write(without(ran(), "completionTime"), at(ran(), noon)).refused(), None, "RO ends one without a time");
+    let completed = || json!({"phase": "Completed"});
+    assert_eq!(write(at(completed(), noon), at(completed(), later)).refused(), moved);
+    // What only waits for its time may be set right.
+    assert_eq!(write(at(completed(), noon), at(completed(), earlier)).refused(), None);
+    let idle = || failed("ImagePullBackOff", false);
+    assert_eq!(write(at(idle(), noon), at(idle(), earlier)).refused(), None);
 }
 
 #[test]
