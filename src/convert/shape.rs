@@ -105,7 +105,7 @@ fn strays_of(kind: &Kind, from: Side) -> Strays {
 fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {
     match side {
         Side::Hub => kind.hub_groups,
-        Side::V1alpha1(shape) => kind.groups[shape as usize],
+        Side::V1alpha1(shape) => shape.its(kind.groups),
     }
 }
 

@@ -23,6 +23,16 @@ impl Shape {
         }
     }
 
+    /// Of what stands in the order of [`Self::ALL`].
+    pub(super) fn its<T>(self, of_all: [T; 3]) -> T {
+        let [december, v1_5_7, august] = of_all;
+        match self {
+            Self::December2025 => december,
+            Self::V1_5_7 => v1_5_7,
+            Self::August2026 => august,
+        }
+    }
+
     pub(super) fn from_text(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|shape| shape.as_str() == text)
     }
@@ -39,7 +49,7 @@ pub struct Row {
 
 impl Row {
     pub(super) fn of(&self, shape: Shape) -> Option<&'static str> {
-        self.v1alpha1[shape as usize]
+        shape.its(self.v1alpha1)
     }
 }
 
