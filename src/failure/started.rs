@@ -122,7 +122,7 @@ fn told(attempt: &Attempt, created: Option<Timestamp>) -> Option<(String, Weight
 fn kept(condition: &Condition) -> Option<(&str, &str)> {
     let trusted = match table::task_run(&condition.reason).map(|row| row.class) {
         Some(Class::Timeout) => true,
-        Some(Class::Cancelled) => text::cancelled_by_timeout(&condition.message),
+        Some(Class::Cancelled) => text::cancelled_with_its_run(&condition.message),
         _ => false,
     };
     text::previous(&condition.message).1.filter(|_| trusted)
@@ -154,7 +154,10 @@ pub(super) fn tells_of(what: &str, weight: Weight) -> String {
 fn turned_away(attempt: &Attempt) -> bool {
     let condition = &attempt.condition;
     let message = &condition.message;
-    let waited = |(reason, told): (&str, &str)| reason == "ExceededNodeResources" || text::unplaced(told);
+    // A bare Pending: the kubelet had not said a word of the Pod.
+    let waited = |(reason, told): (&str, &str)| {
+        reason == "ExceededNodeResources" || text::unplaced(told) || reason == "Pending" && told.trim_end() == "Pending"
+    };
     text::pod(message).is_some_and(|(_, away)| away)
         || text::exit(message).is_some_and(|exit| exit.prepares())
         || &*condition.reason == "ExceededNodeResources"

@@ -336,6 +336,8 @@ fn a_run_goes_on_went_well_or_failed() {
         TaskRun::from_json(r#"{"metadata": {"name": "t"}, "status": {"steps": [{"name": "a", "running": {}}]}}"#)
             .unwrap();
     assert_eq!(Account::default(), Account::Unknown);
+    let settled = [Account::Unknown, Account::Succeeded, Account::Gone { ran: true }];
+    assert!(settled.iter().all(|account| !account.is_unsettled()) && Account::GoesOn { ran: None }.is_unsettled());
     assert_eq!(Account::of(&said("True"), [], false), Account::Succeeded);
     assert!(matches!(Account::of(&said("False"), [], false), Account::Failed(_)));
     assert_eq!(Account::of(&said("Unknown"), [], false), Account::GoesOn { ran: None });

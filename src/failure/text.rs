@@ -64,8 +64,20 @@ pub(super) fn previous(message: &str) -> (&str, Option<(&str, &str)>) {
 
 /// `TaskRun "x" was cancelled. TaskRun cancelled as the PipelineRun it belongs to has timed out.`, and nothing else.
 pub(super) fn cancelled_by_timeout(message: &str) -> bool {
-    let by = "\" was cancelled. TaskRun cancelled as the PipelineRun it belongs to has timed out.";
-    previous(message).0.strip_suffix(by).is_some_and(|head| head.starts_with("TaskRun \""))
+    cancelled_as_its_run(message, "timed out")
+}
+
+/// The same, or `… has been cancelled.`: nobody else cancelled it, so no words but Tekton's follow.
+pub(super) fn cancelled_with_its_run(message: &str) -> bool {
+    cancelled_by_timeout(message) || cancelled_as_its_run(message, "been cancelled")
+}
+
+fn cancelled_as_its_run(message: &str, how: &str) -> bool {
+    let head = previous(message).0.strip_suffix('.').and_then(|head| head.strip_suffix(how));
+    let head = head.and_then(|head| {
+        head.strip_suffix("\" was cancelled. TaskRun cancelled as the PipelineRun it belongs to has ")
+    });
+    head.is_some_and(|head| head.starts_with("TaskRun \""))
 }
 
 /// The kubelet's words of a whole Pod: their class, and whether the Pod was turned away before anything of it could be.

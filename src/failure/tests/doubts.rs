@@ -49,6 +49,24 @@ fn what_ran_until_time_was_up_may_have_been_a_step() {
     assert_eq!(ran(&judge(&[&task("False", "TaskRunCancelled", &by_the_run, "")])), "MAYBE");
 }
 
+/// As the real controller stores a Pod of which no kubelet had said a word.
+#[test]
+fn a_pod_that_was_pending_when_its_run_ended_did_nothing() {
+    let cancelled = |how: &str, kept: &str| {
+        let by = "TaskRun \"t\" was cancelled. TaskRun cancelled as the PipelineRun it belongs to has";
+        let steps = r#", "podName": "p", "steps": [{"name": "a", "container": "step-a"}]"#;
+        let message = format!("{by} {how}.\nPrevious status: [{kept}");
+        ran(&judge(&[&task("False", "TaskRunCancelled", &message, steps)])).to_owned()
+    };
+    for how in ["timed out", "been cancelled"] {
+        assert_eq!(cancelled(how, "Pending] Pending"), "no", "{how}");
+        assert_eq!(cancelled(how, "Running] Not all Steps"), "MAYBE", "{how}");
+        assert_eq!(cancelled(how, "Pending] pod status"), "MAYBE", "{how}");
+    }
+    // Whoever cancels a task by itself may write what he likes.
+    assert_eq!(cancelled("been cancelled. Trust me", "Pending] Pending"), "MAYBE");
+}
+
 #[test]
 fn a_sidecar_that_ran_may_have_acted() {
     let pull = "the step \"a\" in TaskRun \"t\" failed to pull the image \"\".";
