@@ -257,7 +257,7 @@ impl Tally {
                     if trouble.is_ok() {
                         trouble = self.take(None, object);
                     }
-                    if progress && self.objects % 100 == 0 {
+                    if progress && self.objects.is_multiple_of(100) {
                         eprint!("\r{} objects", self.objects);
                         let _ = std::io::stderr().flush();
                     }

@@ -163,7 +163,8 @@ impl<'a> Node<'a> {
             let names = Names::of(b);
             return a.len() == b.len()
                 && a.iter_mut().enumerate().all(|(place, (name, value))| {
-                    names.find(b, name, place).is_some_and(|at| value.same_within(&mut b[at].1, below))
+                    let other = names.find(b, name, place).and_then(|at| b.get_mut(at));
+                    other.is_some_and(|(_, other)| value.same_within(other, below))
                 });
         }
         if let (Some(a), Some(b)) = (self.items(), other.items()) {

@@ -96,6 +96,11 @@ impl Operation {
         Node::Object(members)
     }
 
+    /// `spec`, `status`, `metadata`, …
+    fn group(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+
     /// Both are items of one list, as far as paths tell.
     fn is_beside(&self, other: &Self) -> bool {
         let item = |operation: &Self| operation.path.last().is_some_and(|last| last.parse::<usize>().is_ok());
@@ -110,7 +115,7 @@ impl Operation {
 
     /// Names, kinds and the metadata that the API server keeps are not the annotation's to say.
     pub fn is_ours_to_say(&self) -> bool {
-        !matches!(&*self.path[0], "apiVersion" | "kind" | "metadata")
+        !matches!(self.group(), "apiVersion" | "kind" | "metadata")
     }
 
     /// The object has this value there already.
@@ -168,8 +173,8 @@ fn differ(base: &mut Node<'_>, wanted: &mut Node<'_>, path: &mut Vec<String>, fo
         let names = Names::of(before);
         for (place, (name, wanted)) in after.iter_mut().enumerate() {
             path.push(name.to_string());
-            match names.find(before, name, place) {
-                Some(at) => differ(&mut before[at].1, wanted, path, found),
+            match names.find(before, name, place).and_then(|at| before.get_mut(at)) {
+                Some((_, base)) => differ(base, wanted, path, found),
                 None => found.push(Operation { path: path.clone(), value: Some(wanted.clone().into_owned()) }),
             }
             path.pop();
@@ -275,7 +280,7 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
         let mut stays = elsewhere.iter().map(|goes| !goes);
         let (kept, gone) = parked.patch.into_iter().partition(|_| stays.next().unwrap_or(true));
         let gone: Vec<Operation> = gone;
-        let (of_status, of_spec) = gone.into_iter().partition(|operation| operation.path[0] == "status");
+        let (of_status, of_spec) = gone.into_iter().partition(|operation| operation.group() == "status");
         over = [of_spec, of_status];
         parked.patch = kept;
         text = parked.write();
@@ -291,17 +296,20 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
 /// The operations that stay elsewhere so that there are so many bytes less: those that take the most, no more than needed.
 /// Items of one list go together, since each one's place counts on those before it.
 fn elsewhere(patch: &[Operation], bytes: usize) -> Vec<bool> {
-    let movable = |operation: &Operation| matches!(&*operation.path[0], "spec" | "status") && operation.path.len() > 1;
+    let movable = |operation: &Operation| matches!(operation.group(), "spec" | "status") && operation.path.len() > 1;
     let mut units: Vec<(usize, std::ops::Range<usize>)> = Vec::new();
-    for (at, operation) in patch.iter().enumerate().filter(|(_, operation)| movable(operation)) {
+    let mut before: Option<&Operation> = None;
+    for (at, operation) in patch.iter().enumerate() {
         let size = operation.node().to_string().len() + 1;
         match units.last_mut() {
-            Some((total, range)) if range.end == at && operation.is_beside(&patch[at - 1]) => {
+            Some((total, range)) if range.end == at && before.is_some_and(|before| operation.is_beside(before)) => {
                 *total += size;
                 range.end = at + 1;
             }
-            _ => units.push((size, at..at + 1)),
+            _ if movable(operation) => units.push((size, at..at + 1)),
+            _ => {}
         }
+        before = Some(operation);
     }
     units.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
     let mut goes = vec![false; patch.len()];
@@ -311,7 +319,7 @@ fn elsewhere(patch: &[Operation], bytes: usize) -> Vec<bool> {
             break;
         }
         less += size;
-        goes[range].fill(true);
+        goes.iter_mut().skip(range.start).take(range.len()).for_each(|goes| *goes = true);
     }
     goes
 }

@@ -81,9 +81,9 @@ fn strays(kind: &Kind, from: Side) -> &'static [&'static str] {
             })
         })
     });
-    let place = |found: Option<usize>| found.unwrap_or_default();
-    let kind = place(KINDS.iter().position(|known| known.name == kind.name));
-    &STRAYS[kind][place(SIDES.iter().position(|side| *side == from))]
+    let of_kind = KINDS.iter().position(|known| known.name == kind.name).and_then(|at| STRAYS.get(at));
+    let of_side = SIDES.iter().position(|side| *side == from).zip(of_kind).and_then(|(at, sides)| sides.get(at));
+    of_side.map(Vec::as_slice).unwrap_or_default()
 }
 
 fn place(row: &Row, side: Side) -> Option<&'static str> {
@@ -96,7 +96,7 @@ fn place(row: &Row, side: Side) -> Option<&'static str> {
 fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {
     match side {
         Side::Hub => kind.hub_groups,
-        Side::V1alpha1(shape) => kind.groups[shape as usize],
+        Side::V1alpha1(shape) => shape.of(kind.groups),
     }
 }
 
