@@ -250,7 +250,7 @@ fn a_wrong_call_names_what_is_wrong() {
 
 #[test]
 fn what_is_not_built_is_absent() {
-    for command in ["convert", "migrate", "conformance"] {
+    for command in ["migrate", "conformance"] {
         wrong(&lockkeeper(&[command]), &format!("unrecognized subcommand '{command}'"));
     }
     let help = stdout(&lockkeeper(&["serve", "--help"]));

@@ -200,7 +200,7 @@ prop_compose! {
             }
             put(&mut object, place, value);
         }
-        if !legacy.is_null() && object["metadata"]["annotations"].as_object().is_none_or(|all| all.is_empty()) {
+        if !legacy.is_null() && object["metadata"]["annotations"].as_object().is_none_or(serde_json::Map::is_empty) {
             put(&mut object, "metadata.annotations", json!({}));
             put(&mut object, "metadata.annotations.x", json!("y"));
             if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
