@@ -351,6 +351,43 @@ fn certs_are_made_once_and_replaced_only_when_told() {
 }
 
 #[test]
+fn crds_serve_both_versions_where_somebody_converts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    assert!(lockkeeper(&["certs", "--dir", &at("pair"), "--host", "localhost"]).status.success());
+    let (ca, empty) = (at("pair/ca.crt"), at("empty"));
+    std::fs::write(&empty, "").unwrap();
+    let alone = stdout(&lockkeeper(&["crds"]));
+    assert!(!alone.contains("v1beta1") && !alone.contains("conversion:"));
+    let service = stdout(&lockkeeper(&["crds", "--conversion-service", "ns/converter:8443", "--ca", &ca]));
+    for said in [
+        "name: v1beta1",
+        "strategy: Webhook",
+        "name: converter",
+        "namespace: ns",
+        "path: /convert",
+        "port: 8443",
+        "caBundle: ",
+    ] {
+        assert_eq!(service.matches(said).count(), 2, "{said}");
+    }
+    let url = stdout(&lockkeeper(&["crds", "--conversion-url", "https://localhost:8443/convert"]));
+    assert!(url.contains("url: https://localhost:8443/convert") && !url.contains("caBundle"));
+    for (args, said) in [
+        (vec!["--conversion-service", "converter"], "expected NAMESPACE/NAME or NAMESPACE/NAME:PORT"),
+        (vec!["--conversion-service", "a/b/c"], "expected NAMESPACE/NAME"),
+        (vec!["--conversion-service", "a/b:0"], "expected NAMESPACE/NAME"),
+        (vec!["--conversion-url", "http://x"], "expected https://"),
+        (vec!["--ca", &ca], "--ca needs --conversion-service or --conversion-url"),
+        (vec!["--conversion-service", "a/b", "--ca", &empty], "no certificate in it"),
+        (vec!["--conversion-service", "a/b", "--ca", "/nonexistent"], "cannot be read"),
+        (vec!["--conversion-service", "a/b", "--conversion-url", "https://x"], "cannot be used with"),
+    ] {
+        wrong(&lockkeeper(&[&["crds"], &args[..]].concat()), said);
+    }
+}
+
+#[test]
 fn crds_completion_and_help_are_for_pipes() {
     assert!(stdout(&lockkeeper(&["crds"])).starts_with("---\napiVersion: apiextensions.k8s.io/v1\n"));
     assert!(stdout(&lockkeeper(&["completion", "bash"])).contains("_lockkeeper"));

@@ -97,9 +97,13 @@ impl Operation {
         self.path.iter().flat_map(|token| ["/".to_owned(), token.replace('~', "~0").replace('/', "~1")]).collect()
     }
 
+    fn first(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+
     /// Names, kinds and the metadata that the API server keeps are not the annotation's to say.
     pub fn is_ours_to_say(&self) -> bool {
-        !matches!(&*self.path[0], "apiVersion" | "kind" | "metadata")
+        !matches!(self.first(), "apiVersion" | "kind" | "metadata")
     }
 
     /// The object has this value there already.
@@ -247,18 +251,24 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
     });
     let room = ANNOTATIONS_MAX_BYTES.saturating_sub(others + LEGACY.len());
     let mut text = parked.write();
-    let mut over: [Vec<Operation>; 2] = [Vec::new(), Vec::new()];
+    let [mut of_spec, mut of_status] = [Vec::new(), Vec::new()];
     while text.len() > room
         && let Some(largest) = largest(&parked.patch)
     {
         let operation = parked.patch.remove(largest);
-        over[usize::from(operation.path[0] == "status")].push(operation);
+        if operation.first() == "status" {
+            of_status.push(operation);
+        } else {
+            of_spec.push(operation);
+        }
         text = parked.write();
     }
     if let Some(annotations) = object.get("metadata").and_then(|metadata| metadata.get("annotations")?.open()) {
         set(annotations, LEGACY, Node::string(&text));
     }
-    for (place, operations) in OVERFLOW.into_iter().zip(over).filter(|(_, operations)| !operations.is_empty()) {
+    for (place, operations) in
+        OVERFLOW.into_iter().zip([of_spec, of_status]).filter(|(_, operations)| !operations.is_empty())
+    {
         object.put(place, Node::List(operations.iter().map(Operation::node).collect()));
     }
 }
@@ -266,8 +276,9 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
 /// The operation that takes the most room and can stay elsewhere.
 fn largest(patch: &[Operation]) -> Option<usize> {
     let size = |operation: &Operation| operation.node().to_string().len();
-    let movable = |operation: &Operation| matches!(&*operation.path[0], "spec" | "status") && operation.path.len() > 1;
-    (0..patch.len()).filter(|at| movable(&patch[*at])).max_by_key(|at| size(&patch[*at]))
+    let movable = |operation: &Operation| matches!(operation.first(), "spec" | "status") && operation.path.len() > 1;
+    let movable = patch.iter().enumerate().filter(|(_, operation)| movable(operation));
+    movable.max_by_key(|(_, operation)| size(operation)).map(|(at, _)| at)
 }
 
 /// Whether there were annotations, or metadata at all, before ours was put there; no more of them is the annotation's to say.

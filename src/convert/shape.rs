@@ -1,16 +1,17 @@
 //! What one shape says, said by another: the visible members alone. What the other has no word for is left out; `park` sees to
 //! it that it is not lost.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::LazyLock;
 
 use super::node::Node;
-use super::table::{Kind, Otherwise, Row, Shape, Values};
+use super::table::{KINDS, Kind, Otherwise, Row, Shape, Values};
 use super::target;
 use crate::api::duration::GoDuration;
 use crate::api::facts::Timestamp;
 
 /// Where an object comes from or goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Side {
     Hub,
     V1alpha1(Shape),
@@ -21,24 +22,21 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
     let target = (kind.name == "WorkflowExecution").then(|| target::take(object, from));
     let deadline = (kind.name == "WorkflowExecution").then(|| take_deadline(object, from)).flatten();
     // Everything leaves before anything arrives: one side's name may be another member's on the other.
-    let taken: Vec<_> = kind
-        .rows
-        .iter()
-        .filter(|row| place(row, from) != place(row, to))
-        .filter_map(|row| Some((place(row, to), object.take(place(row, from)?)?)))
-        .collect();
-    // What another side means by its names is not what stands there by chance.
-    for name in kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side))) {
-        if !kind.rows.iter().any(|row| place(row, from) == Some(name)) {
-            object.take(name);
-        }
+    let mut taken = Vec::new();
+    for (parent, leaving) in leaving(kind, from, to) {
+        let Some(members) = object.at(parent).and_then(Node::open) else { continue };
+        members.retain_mut(|(name, value)| {
+            let Some(place) = leaving.get(&**name) else { return true };
+            taken.extend(place.map(|place| (place, std::mem::replace(value, Node::empty()))));
+            false
+        });
     }
     for group in SIDES.into_iter().flat_map(|side| groups(kind, side)) {
         if !(groups(kind, from).contains(group) && groups(kind, to).contains(group)) {
             object.take(group);
         }
     }
-    for (name, value) in taken.into_iter().filter_map(|(name, value)| Some((name?, value))) {
+    for (name, value) in taken {
         object.put(name, value);
     }
     if let Some(target) = target.flatten() {
@@ -77,10 +75,40 @@ fn place(row: &Row, side: Side) -> Option<&'static str> {
     }
 }
 
+/// Objects, and which of their members leave for which place; None: another side means something by the name, and what stands
+/// there by chance is not that.
+type Leaving = Vec<(&'static str, HashMap<&'static str, Option<&'static str>>)>;
+
+/// Made once for each way, since every object asks.
+fn leaving(kind: &Kind, from: Side, to: Side) -> &'static Leaving {
+    static WAYS: LazyLock<HashMap<(&str, Side, Side), Leaving>> = LazyLock::new(|| {
+        let ways = SIDES.into_iter().flat_map(|from| SIDES.into_iter().map(move |to| (from, to)));
+        let ways = ways.flat_map(|(from, to)| KINDS.into_iter().map(move |kind| (kind, from, to)));
+        ways.map(|(kind, from, to)| ((kind.name, from, to), leaving_for(kind, from, to))).collect()
+    });
+    static NOTHING: Leaving = Vec::new();
+    WAYS.get(&(kind.name, from, to)).unwrap_or(&NOTHING)
+}
+
+fn leaving_for(kind: &Kind, from: Side, to: Side) -> Leaving {
+    let own: HashSet<_> = kind.rows.iter().filter_map(|row| place(row, from)).collect();
+    let all = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
+    let strays = all.filter(|name| !own.contains(name)).map(|name| (name, None));
+    let moving = kind.rows.iter().filter(|row| place(row, from) != place(row, to));
+    let moving = moving.filter_map(|row| Some((place(row, from)?, place(row, to))));
+    let mut found = BTreeMap::<_, HashMap<_, _>>::new();
+    for (path, place) in strays.chain(moving) {
+        if let Some((parent, name)) = path.rsplit_once('.') {
+            found.entry(parent).or_default().insert(name, place);
+        }
+    }
+    found.into_iter().collect()
+}
+
 fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {
     match side {
         Side::Hub => kind.hub_groups,
-        Side::V1alpha1(shape) => kind.groups[shape as usize],
+        Side::V1alpha1(shape) => shape.of(kind.groups),
     }
 }
 

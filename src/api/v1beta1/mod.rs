@@ -6,10 +6,12 @@
 mod remediation_request;
 mod workflow_execution;
 
-pub use remediation_request::*;
-pub use workflow_execution::*;
+pub use remediation_request::RemediationRequest;
+pub use workflow_execution::WorkflowExecution;
 
-pub use super::v1alpha1::{BlockClearance, Condition, NotificationStatus, Phase, StatusDeduplication, TargetType};
+use super::v1alpha1::{
+    BlockClearance, Condition, NotificationStatus, Phase, SignalDeduplication, StatusDeduplication, TargetType,
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};

@@ -7,9 +7,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::v1alpha1;
 use super::{
-    API_VERSION_MAX, Condition, DIGEST_MAX, DURATION_MAX, Free, IMAGE_MAX, LABEL_MAX, NAME_MAX, NotificationStatus,
-    ObjectReference, StatusDeduplication, TIME_MAX, TargetType,
+    API_VERSION_MAX, Condition, DIGEST_MAX, DURATION_MAX, IMAGE_MAX, LABEL_MAX, NAME_MAX, NotificationStatus,
+    ObjectReference, SignalDeduplication, StatusDeduplication, TIME_MAX, TargetType,
 };
 
 /// The signal, and what it is about. It never changes.
@@ -49,10 +50,9 @@ pub struct RemediationRequestSpec {
     pub cluster_id: Option<String>,
     /// When the signal first fired.
     pub firing_time: Time,
-    /// Members of earlier shapes that have no other place here: affectedResources, deduplication, isStorm, stormAlertCount,
-    /// stormType, stormWindow, timeoutConfig. lockkeeper's conversion writes and reads them.
+    /// Members of earlier shapes that have no other place here; lockkeeper's conversion writes and reads them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub legacy: Option<Free>,
+    pub legacy: Option<LegacySpec>,
     /// The signal as it arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original_payload: Option<String>,
@@ -90,6 +90,44 @@ pub struct RemediationRequestSpec {
     pub target_resource: ResourceIdentifier,
     /// The system that the target lives in.
     pub target_type: TargetType,
+}
+
+/// What December 2025 said of a signal. Each has the type that it had, so that nothing gets in that could not go back.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct LegacySpec {
+    /// Other resources that the signal touches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub affected_resources: Vec<String>,
+    /// How often the signal was seen, as its source counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deduplication: Option<SignalDeduplication>,
+    /// Whether it is part of a storm of signals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_storm: Option<bool>,
+    /// Signals in the storm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storm_alert_count: Option<i64>,
+    /// Kind of the storm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storm_type: Option<String>,
+    /// Window in which the storm was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storm_window: Option<String>,
+    /// How long each phase may take, as it was asked for with the signal; see status.timeoutConfig.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_config: Option<v1alpha1::TimeoutConfig>,
+}
+
+/// What December 2025 said of a remediation.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct LegacyStatus {
+    /// Times it was tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_attempts: Option<i64>,
 }
 
 /// A resource by kind and name.
@@ -151,10 +189,9 @@ pub struct RemediationRequestStatus {
     /// How often the signal was seen since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deduplication: Option<StatusDeduplication>,
-    /// Members of earlier shapes that have no other place here: recoveryAttempts. lockkeeper's conversion writes and reads
-    /// them.
+    /// Members of earlier shapes that have no other place here; lockkeeper's conversion writes and reads them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub legacy: Option<Free>,
+    pub legacy: Option<LegacyStatus>,
     /// The state in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -238,10 +238,9 @@ pub struct WorkflowExecutionStatus {
     /// Deprecated; see failure.reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
-    /// Members of earlier shapes that have no other place here: consecutiveFailures, nextAllowedExecution, executionEngine,
-    /// serviceAccountName. lockkeeper's conversion writes and reads them.
+    /// Members of earlier shapes that have no other place here; lockkeeper's conversion writes and reads them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub legacy: Option<Free>,
+    pub legacy: Option<LegacyStatus>,
     /// The generation that the status was made of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -255,6 +254,27 @@ pub struct WorkflowExecutionStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = NAME_MAX))]
     pub workflow_name: Option<String>,
+}
+
+/// What earlier shapes said of a run. Each has the type that it had, so that nothing gets in that could not go back.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct LegacyStatus {
+    /// Failures in a row, as the executor counted in December 2025.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consecutive_failures: Option<i32>,
+    /// What carried the run out, as Kubernaut 1.5.7 recorded it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME_MAX))]
+    pub execution_engine: Option<String>,
+    /// Before this time no workflow might run, as the executor said in December 2025.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_allowed_execution: Option<Time>,
+    /// Service account of the run's pods, as Kubernaut 1.5.7 recorded it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME_MAX))]
+    pub service_account_name: Option<String>,
 }
 
 /// A PipelineRun, a Job or an AWX job, as it stands.
