@@ -253,7 +253,7 @@ fn the_hub_has_what_august_2026_has_and_no_more() {
     let Some(theirs) = upstream("kubernaut-2026-08") else { return };
     for kind in KINDS {
         let ours = properties(&schema(&both(), kind.name, "v1beta1"));
-        let mut rest: BTreeSet<_> = ours.keys().cloned().filter(|path| !common(path)).collect();
+        let mut rest: BTreeSet<_> = ours.keys().filter(|path| !common(path)).cloned().collect();
         let mut differences = Vec::new();
         for (path, their) in properties(&theirs(kind.name)).iter().filter(|(path, _)| !common(path)) {
             let place = in_the_hub(kind, 2, path).unwrap_or_else(|| path.clone());
@@ -407,7 +407,9 @@ fn says_no_more(kind: &Kind, node: &Value, december: &BTreeMap<String, Value>, p
 
 /// The most bytes that a value takes as JSON.
 fn size(node: &Value) -> Result<usize, String> {
-    let bound = |key: &str| node[key].as_u64().map(|bound| bound as usize).ok_or(format!("no {key} in {node}"));
+    let bound = |key: &str| {
+        node[key].as_u64().and_then(|bound| usize::try_from(bound).ok()).ok_or(format!("no {key} in {node}"))
+    };
     if let Some(values) = node["enum"].as_array() {
         return Ok(values.iter().map(|value| value.to_string().len()).max().unwrap_or_default());
     }

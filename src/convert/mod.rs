@@ -176,7 +176,7 @@ fn identify(object: &mut Node<'_>) -> Result<(Version, &'static Kind), Unconvert
 
 /// The shape of a `v1alpha1` object, by the members that only one has. In doubt it is ours: whatever it is, it comes home.
 fn shape_of(object: &mut Node<'_>, kind: &Kind) -> Shape {
-    let marked = |shape: &Shape| shape.its(kind.marks).iter().any(|mark| object.at(mark).is_some());
+    let marked = |shape: &Shape| shape.of(kind.marks).iter().any(|mark| object.at(mark).is_some());
     Shape::ALL.into_iter().rev().find(marked).unwrap_or_default()
 }
 

@@ -1,7 +1,7 @@
 //! What one shape says, said by another: the visible members alone. What the other has no word for is left out; `park` sees to
 //! it that it is not lost.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::node::Node;
@@ -11,7 +11,7 @@ use crate::api::duration::GoDuration;
 use crate::api::facts::Timestamp;
 
 /// Where an object comes from or goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Side {
     Hub,
     V1alpha1(Shape),
@@ -22,24 +22,21 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
     let target = (kind.name == "WorkflowExecution").then(|| target::take(object, from));
     let deadline = (kind.name == "WorkflowExecution").then(|| take_deadline(object, from)).flatten();
     // Everything leaves before anything arrives: one side's name may be another member's on the other.
-    let taken: Vec<_> = kind
-        .rows
-        .iter()
-        .filter(|row| place(row, from) != place(row, to))
-        .filter_map(|row| Some((place(row, to), object.take(place(row, from)?)?)))
-        .collect();
-    // What another side means by its names is not what stands there by chance.
-    for (parent, names) in strays(kind, from) {
-        if let Some(members) = object.at(parent).and_then(Node::open) {
-            members.retain(|(name, _)| !names.contains(&**name));
-        }
+    let mut taken = Vec::new();
+    for (parent, leaving) in leaving(kind, from, to) {
+        let Some(members) = object.at(parent).and_then(Node::open) else { continue };
+        members.retain_mut(|(name, value)| {
+            let Some(place) = leaving.get(&**name) else { return true };
+            taken.extend(place.map(|place| (place, std::mem::replace(value, Node::empty()))));
+            false
+        });
     }
     for group in SIDES.into_iter().flat_map(|side| groups(kind, side)) {
         if !(groups(kind, from).contains(group) && groups(kind, to).contains(group)) {
             object.take(group);
         }
     }
-    for (name, value) in taken.into_iter().filter_map(|(name, value)| Some((name?, value))) {
+    for (name, value) in taken {
         object.put(name, value);
     }
     if let Some(target) = target.flatten() {
@@ -78,26 +75,32 @@ fn place(row: &Row, side: Side) -> Option<&'static str> {
     }
 }
 
-/// Objects, and the members in them that only other sides know.
-type Strays = Vec<(&'static str, HashSet<&'static str>)>;
+/// Objects, and which of their members leave for which place; None: another side means something by the name, and what stands
+/// there by chance is not that.
+type Leaving = Vec<(&'static str, HashMap<&'static str, Option<&'static str>>)>;
 
-fn strays(kind: &Kind, from: Side) -> &'static Strays {
-    /// For each kind and each side, since they are asked for with every object.
-    static STRAYS: LazyLock<Vec<(&str, Side, Strays)>> = LazyLock::new(|| {
-        let pairs = KINDS.into_iter().flat_map(|kind| SIDES.into_iter().map(move |side| (kind, side)));
-        pairs.map(|(kind, side)| (kind.name, side, strays_of(kind, side))).collect()
+/// Made once for each way, since every object asks.
+fn leaving(kind: &Kind, from: Side, to: Side) -> &'static Leaving {
+    static WAYS: LazyLock<HashMap<(&str, Side, Side), Leaving>> = LazyLock::new(|| {
+        let ways = SIDES.into_iter().flat_map(|from| SIDES.into_iter().map(move |to| (from, to)));
+        let ways = ways.flat_map(|(from, to)| KINDS.into_iter().map(move |kind| (kind, from, to)));
+        ways.map(|(kind, from, to)| ((kind.name, from, to), leaving_for(kind, from, to))).collect()
     });
-    static NONE: Strays = Vec::new();
-    let here = STRAYS.iter().find(|(name, side, _)| *name == kind.name && *side == from);
-    here.map_or(&NONE, |(_, _, strays)| strays)
+    static NOTHING: Leaving = Vec::new();
+    WAYS.get(&(kind.name, from, to)).unwrap_or(&NOTHING)
 }
 
-fn strays_of(kind: &Kind, from: Side) -> Strays {
+fn leaving_for(kind: &Kind, from: Side, to: Side) -> Leaving {
     let own: HashSet<_> = kind.rows.iter().filter_map(|row| place(row, from)).collect();
     let all = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
-    let mut found = BTreeMap::<_, HashSet<_>>::new();
-    for (parent, name) in all.filter(|path| !own.contains(path)).filter_map(|path| path.rsplit_once('.')) {
-        found.entry(parent).or_default().insert(name);
+    let strays = all.filter(|name| !own.contains(name)).map(|name| (name, None));
+    let moving = kind.rows.iter().filter(|row| place(row, from) != place(row, to));
+    let moving = moving.filter_map(|row| Some((place(row, from)?, place(row, to))));
+    let mut found = BTreeMap::<_, HashMap<_, _>>::new();
+    for (path, place) in strays.chain(moving) {
+        if let Some((parent, name)) = path.rsplit_once('.') {
+            found.entry(parent).or_default().insert(name, place);
+        }
     }
     found.into_iter().collect()
 }
@@ -105,7 +108,7 @@ fn strays_of(kind: &Kind, from: Side) -> Strays {
 fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {
     match side {
         Side::Hub => kind.hub_groups,
-        Side::V1alpha1(shape) => shape.its(kind.groups),
+        Side::V1alpha1(shape) => shape.of(kind.groups),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which member of one shape is which member of the hub: as data, and docs/conversion.md is made of it.
 
 /// A shape that was stored as `v1alpha1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// December 2025: what our `v1alpha1` is.
     #[default]
@@ -23,9 +23,8 @@ impl Shape {
         }
     }
 
-    /// Of what stands in the order of [`Self::ALL`].
-    pub(super) fn its<T>(self, of_all: [T; 3]) -> T {
-        let [december, v1_5_7, august] = of_all;
+    /// What belongs to this shape, of one for each in the order of [`Shape::ALL`].
+    pub(super) fn of<T: Copy>(self, [december, v1_5_7, august]: [T; 3]) -> T {
         match self {
             Self::December2025 => december,
             Self::V1_5_7 => v1_5_7,
@@ -49,7 +48,7 @@ pub struct Row {
 
 impl Row {
     pub(super) fn of(&self, shape: Shape) -> Option<&'static str> {
-        shape.its(self.v1alpha1)
+        shape.of(self.v1alpha1)
     }
 }
 

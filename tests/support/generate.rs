@@ -251,7 +251,8 @@ fn number(dice: &mut Dice) -> Value {
 }
 
 fn name(dice: &mut Dice) -> &'static str {
-    if dice.percent(50) { *dice.of(&NAMES) } else { *dice.of(&OF_OTHERS) }
+    let names: &[&str] = if dice.percent(50) { &NAMES } else { &OF_OTHERS };
+    dice.of::<&str>(names)
 }
 
 /// Anything at all.
