@@ -53,7 +53,11 @@ check "status webhooks are asked only of what concerns them" test "$(one webhook
 check "a failure is classified again after others" says "reinvocationPolicy: IfNeeded" one webhook.yaml
 check "the guard is called" says "path: /validate/workflowexecutions-status" one webhook.yaml
 check "the amender is called" says "path: /mutate/workflowexecutions-status" one webhook.yaml
-check "one version is registered" says "apiVersions: [v1alpha1]" rules
+check "both versions are registered" test "$(rules | grep -c 'apiVersions: \[v1alpha1, v1beta1\]')" = 3
+check "and any other is converted to one of them" test "$(one webhook.yaml | grep -c 'matchPolicy: Equivalent')" = 3
+check "what a condition compares has its name of v1beta1" test "$(one webhook.yaml | grep -cF 'object.?status.?failure != oldObject.?status.?failure')" = 2
+check "and its name of v1alpha1" test "$(one webhook.yaml | grep -cF 'object.?status.?failureDetails != oldObject.?status.?failureDetails')" = 2
+check "what is nameless is looked for under both" says 'failureDetails.?reason.or(object.?status.?failure.?reason)' one webhook.yaml
 check "no wildcard" silent '\*' rules
 check "no selector is a way around" silent 'Selector' one webhook.yaml
 check "failurePolicy is said" says "failurePolicy: Fail" one webhook.yaml
@@ -64,15 +68,30 @@ check "rights: two rules" test "$(rights | grep -c apiGroups)" = 2
 check "rights: nothing is written" test "$(rights | grep -c 'verbs: \[list, watch\]')" = 2
 check "the Service is called" says "path: /validate/workflowexecutions" one webhook.yaml
 check "a url is called" says "url: https://127.0.0.1:9443/validate/workflowexecutions" one webhook.yaml --set webhook.url=https://127.0.0.1:9443
-check "the pair is for the url's host" says "release-lockkeeper,127.0.0.1" one secret.yaml --set webhook.url=https://127.0.0.1:9443
-check "the pair is for an IPv6 host" says "release-lockkeeper,::1" one secret.yaml --set 'webhook.url=https://[::1]:9443'
+check "the pair is for the url's host" says "gate.svc,127.0.0.1" one secret.yaml --set webhook.url=https://127.0.0.1:9443
+check "the pair is for an IPv6 host" says "gate.svc,::1" one secret.yaml --set 'webhook.url=https://[::1]:9443'
 check "the CA's key is not stored" silent 'ca\.key' one secret.yaml
 check "a Secret of one's own: none is rendered" silent 'kind: Secret' render "${own[@]}"
 check "a Secret of one's own is mounted" says "secretName: mine" one deployment.yaml "${own[@]}"
 check "a Secret of one's own needs its CA" refuses "tls.caBundle is needed" --set tls.existingSecret=mine
 check "CRDs are installed and kept" says "helm.sh/resource-policy: keep" one crds.yaml
 check "two CRDs" test "$(one crds.yaml | grep -c '^kind: CustomResourceDefinition')" = 2
-check "CRDs are left alone" silent 'kind: CustomResourceDefinition' render --set crds.install=false
+check "both versions are served" test "$(one crds.yaml | grep -c '^    served: true')" = 4
+check "v1beta1 is stored" test "$(one crds.yaml | grep -A1 '^    served: true' | grep -c 'storage: true')" = 2
+check "conversion: by a Service of its own" test "$(one crds.yaml | grep -A4 'service:' | grep -cE 'name: release-lockkeeper-conversion|namespace: gate|path: /convert|port: 443')" = 8
+check "conversion: that Service publishes pods that are not ready" test "$(one services.yaml | grep -B12 'publishNotReadyAddresses: true' | grep -c 'name: release-lockkeeper-conversion$')" = 1
+check "and no other does" test "$(one services.yaml | grep -c 'publishNotReadyAddresses: true')" = 1
+check "conversion: the pair is for that Service" says "release-lockkeeper-conversion.gate.svc" one secret.yaml
+check "conversion: the CA is the webhooks'" test "$(render | grep -oE 'caBundle: .*' | sort -u | wc -l)" = 1
+check "conversion: the CA is said for each" test "$(render | grep -c 'caBundle: ')" = 5
+check "conversion: by the url" test "$(one crds.yaml --set webhook.url=https://127.0.0.1:9443 | grep -c 'url: https://127.0.0.1:9443/convert$')" = 2
+check "conversion: the url and no Service" silent 'service:' one crds.yaml --set webhook.url=https://127.0.0.1:9443
+check "conversion: no placeholder is left" silent '(name|namespace): (SERVICE|NAMESPACE)$' render
+check "v1alpha1 alone: two CRDs" test "$(one crds.yaml --set crds.conversion=false | grep -c '^kind: CustomResourceDefinition')" = 2
+check "v1alpha1 alone: kept" says "helm.sh/resource-policy: keep" one crds.yaml --set crds.conversion=false
+check "v1alpha1 alone: nothing of the other version" silent '(conversion:|name: v1beta1$|/convert)' one crds.yaml --set crds.conversion=false
+check "v1alpha1 alone: no Service for conversion" silent 'lockkeeper-conversion$' render --set crds.conversion=false
+check "CRDs are left alone" silent '(kind: CustomResourceDefinition|/convert|publishNotReadyAddresses)' render --set crds.install=false
 check "the configuration is handed on" says "threshold: 7" one configmap.yaml --set config.checks.consecutiveFailures.threshold=7
 check "a digest wins" says "image: r/l@sha256:$(printf '%064d' 1)" one deployment.yaml --set "image.repository=r/l,image.tag=x,image.digest=sha256:$(printf '%064d' 1)"
 check "a pod that goes listens on" says "sleep: {seconds: 12}" one deployment.yaml
@@ -84,12 +103,14 @@ check "no budget for one pod" silent 'PodDisruptionBudget' render --set replicas
 check "a long release name fits" silent '[a-z0-9-]{64,}$' named "$a53" services.yaml
 check "a long release name: the pair is for the short Service" says "$a50.gate.svc," named "$a53" secret.yaml
 check "a long release name: the short Service is called" says "name: $a50" named "$a53" webhook.yaml
+check "a long release name: the conversion's Service is called" says "name: $a50-conversion" named "$a53" crds.yaml
 check "a cut leaves no dash" says "name: ${a53:0:47}-metrics" named "${a53:0:47}---bbb" services.yaml
 check "dots in the release name" says "name: my-release-lockkeeper-metrics" named my.release services.yaml
 check "a digit first in the release name" says "name: lockkeeper-1st-metrics" named 1st services.yaml
 check "refused: timeoutSeconds 31" refuses "timeoutSeconds" --set webhook.timeoutSeconds=31
 check "refused: an unknown key" refuses "'profile' not allowed" --set profile=gate
 check "refused: an unknown setting" refuses "'override' not allowed" --set config.override.enabled=true
+check "refused: a word for crds.conversion" refuses "conversion" --set crds.conversion=maybe
 check "refused: a failurePolicy" refuses "failurePolicy" --set webhook.failurePolicy=Maybe
 check "refused: a duration" refuses "does not match pattern" --set config.staleness.max=soon
 check "refused: a CA that is none" refuses "tls.caBundle: expected certificates in PEM" --set tls.existingSecret=mine --set tls.caBundle=LS0tLS1CRUdJTg==

@@ -39,19 +39,26 @@ fn scripted(
 ) -> Client {
     let (asked, answer) = (asked.clone(), Arc::new(answer));
     let service = tower::service_fn(move |request: Request<Body>| {
+        // What is served is a question of its own; here it is v1alpha1 alone.
+        let is_look = request.uri().path().ends_with("/kubernaut.ai/v1beta1");
         let what = request.uri().query().unwrap_or_default().to_owned();
-        let number = {
+        let number = if is_look {
+            0
+        } else {
             let mut asked = asked.lock();
             asked.push((Instant::now(), what.clone()));
             asked.len()
         };
         let answer = answer.clone();
         async move {
+            if is_look {
+                return Ok(Response::builder().status(404).body(Body::empty()).unwrap());
+            }
             if number > ENOUGH {
                 std::future::pending::<()>().await;
             }
             let body = answer(number, &what).await;
-            Ok::<_, std::convert::Infallible>(Response::new(Body::from(body.into_bytes())))
+            Ok::<Response<Body>, std::convert::Infallible>(Response::new(Body::from(body.into_bytes())))
         }
     });
     Client::new(service, "default")
@@ -171,4 +178,48 @@ async fn what_was_heard_last_is_where_the_next_watch_begins() {
     assert!(asked[1].1.contains("resourceVersion=10") && asked[2].1.contains("resourceVersion=25"), "{asked:?}");
     let heard = index.health().into_iter().find(|health| health.objects == 1).unwrap();
     assert!(heard.listed && heard.last_event.is_some_and(|at| at <= Timestamp::now()));
+}
+
+/// The CRD changes under a stream: the next watch is of the version that is best by then. A look that fails changes nothing.
+#[tokio::test(start_paused = true)]
+async fn the_hub_is_followed_where_it_is_served() {
+    let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let seen = asked.clone();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let path = request.uri().path().to_owned();
+        let mut asked = seen.lock();
+        let looks = asked.iter().filter(|path| path.ends_with("/v1beta1")).count();
+        asked.push(path.clone());
+        let answer = match (path.ends_with("/v1beta1"), looks) {
+            (true, 0) => Some((404, String::new())),
+            (true, 2) => Some((503, String::new())),
+            (true, _) => {
+                let kind = r#"{"name":"workflowexecutions","singularName":"","namespaced":true,"kind":"WorkflowExecution","verbs":["list"]}"#;
+                let list = format!(r#"{{"kind":"APIResourceList","groupVersion":"kubernaut.ai/v1beta1","resources":[{kind}]}}"#);
+                Some((200, list))
+            }
+            // Four looks are enough.
+            (false, 4) => None,
+            (false, _) if is_watch(request.uri().query().unwrap_or_default()) => {
+                Some((200, r#"{"type":"BOOKMARK","object":{"kind":"WorkflowExecution","apiVersion":"kubernaut.ai/v1alpha1","metadata":{"resourceVersion":"11","annotations":{}}}}"#.to_owned()))
+            }
+            (false, _) => Some((200, NONE.to_owned())),
+        };
+        async move {
+            let Some((code, body)) = answer else { return std::future::pending().await };
+            let response = Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let (_set, staleness) = tokio::sync::watch::channel(Duration::from_secs(30));
+    let client = Client::new(service, "default");
+    let following = follow::<WorkflowExecution>(client, Arc::new(Index::default()), Pace::within(staleness));
+    let _ = timeout(Duration::from_secs(5), following).await;
+    let (look, before, after) = (
+        "/apis/kubernaut.ai/v1beta1",
+        "/apis/kubernaut.ai/v1alpha1/workflowexecutions",
+        "/apis/kubernaut.ai/v1beta1/workflowexecutions",
+    );
+    // A list and a watch, then both of the other version, then that one's watch alone.
+    assert_eq!(asked.lock()[..9], [look, before, before, look, after, after, look, after, look]);
 }

@@ -56,10 +56,28 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of_kubernaut<T: Tracked>() -> Self {
-        Self { path: format!("/apis/kubernaut.ai/v1alpha1/{}", T::INPUT), page: 500 }
+    fn of_kubernaut<T: Tracked>(version: &str) -> Self {
+        Self { path: format!("/apis/{GROUP}/{version}/{}", T::INPUT), page: 500 }
+    }
+
+    /// Where a kind of Kubernaut's is best read: as the hub, which is what a cluster with both versions stores. None: the
+    /// cluster does not tell.
+    async fn look<T: Tracked>(client: &Client) -> Option<Self> {
+        let served = match in_time(LOOK, client.list_api_group_resources(&format!("{GROUP}/{HUB}"))).await {
+            Ok(served) => served.resources.iter().any(|resource| resource.name == T::INPUT.as_str()),
+            Err(error) if error.code() == Some(404) => false,
+            Err(_) => return None,
+        };
+        Some(Self::of_kubernaut::<T>(if served { HUB } else { FIRST }))
     }
 }
+
+const GROUP: &str = "kubernaut.ai";
+const HUB: &str = "v1beta1";
+/// The version that every cluster of Kubernaut's serves.
+const FIRST: &str = "v1alpha1";
+/// A look is short: it must not make what is known stale, and without its answer what was followed is followed on.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A page that does not come for so long is given up.
 pub(super) const CALL: Duration = Duration::from_secs(30);
@@ -121,10 +139,14 @@ fn root(error: &dyn std::error::Error) -> &dyn std::error::Error {
     error.source().map_or(error, root)
 }
 
-/// Keeps the index true to the cluster until the future is dropped.
+/// Keeps the index true to the cluster until the future is dropped. The CRD may change meanwhile, so the version is chosen
+/// before each list and each watch.
 pub async fn follow<T: Tracked>(client: Client, index: Arc<Index>, pace: Pace) {
-    let mut stream = Stream::new(client, index, pace, Place::of_kubernaut::<T>());
+    let mut stream = Stream::new(client, index, pace, Place::of_kubernaut::<T>(FIRST));
     loop {
+        if let Some(place) = Place::look::<T>(&stream.client).await {
+            stream.follow_at(T::INPUT, place);
+        }
         if let Err(error) = stream.step::<T>().await {
             stream.wait(T::INPUT, &error).await;
         }
@@ -136,7 +158,8 @@ pub async fn follow<T: Tracked>(client: Client, index: Arc<Index>, pace: Pace) {
 /// # Errors
 /// Where the cluster cannot be reached or refuses.
 pub async fn list_once<T: Tracked>(client: &Client, index: &Index) -> Result<(), WatchError> {
-    list::<T>(client, index, &Place::of_kubernaut::<T>()).await.map(drop)
+    let place = Place::look::<T>(client).await.unwrap_or_else(|| Place::of_kubernaut::<T>(FIRST));
+    list::<T>(client, index, &place).await.map(drop)
 }
 
 /// Reads every object of a kind of Kubernaut's, page by page, in the version that the API server prefers.
@@ -175,6 +198,15 @@ pub(super) struct Stream {
 impl Stream {
     pub fn new(client: Client, index: Arc<Index>, pace: Pace, place: Place) -> Self {
         Self { client, index, pace, place, reached: None, has_listed: false, trouble: Trouble::default() }
+    }
+
+    /// From the next step on; another place is listed anew.
+    fn follow_at(&mut self, input: super::Input, place: Place) {
+        if self.place.path != place.path {
+            tracing::info!(%input, path = place.path, "followed in this version from now on");
+            self.place = place;
+            self.reached = None;
+        }
     }
 
     /// A list where nothing is known, then one watch from there; a watch whose connection breaks is taken up where it broke.

@@ -9,7 +9,7 @@ use crate::stage::{self, CHART, World, in_seconds, wfe};
 use crate::status::scene::{self, Tekton};
 use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Process, eventually};
 
-const RELEASE_NAMESPACE: &str = "gate";
+pub const RELEASE_NAMESPACE: &str = "gate";
 
 #[tokio::test]
 async fn installed_upgraded_obeyed_and_gone() {
@@ -29,6 +29,9 @@ async fn installed_upgraded_obeyed_and_gone() {
         &url,
         "--set",
         "config.staleness.max=45s",
+        // With a conversion the CRDs that stay need their server; here it goes.
+        "--set",
+        "crds.conversion=false",
     ];
     let installed = server.helm(ADMIN, &install, None).await.expect_success();
     assert!(installed.stdout.contains("failurePolicy Fail: while it does not answer"), "{installed}");
@@ -115,7 +118,7 @@ async fn crds_of_others_are_never_replaced() {
 }
 
 /// The binary on this host, with the arguments, configuration, pair and service account that the chart gives a pod.
-async fn run_as_the_chart_says(server: &ApiServer, port: u16) -> Process {
+pub async fn run_as_the_chart_says(server: &ApiServer, port: u16) -> Process {
     let folder = server.folder().join("as-the-chart-says");
     std::fs::create_dir_all(&folder).unwrap();
     let deployment = object(server, &["deployment", "lockkeeper", "-n", RELEASE_NAMESPACE]).await;
@@ -167,7 +170,7 @@ async fn secret(server: &ApiServer) -> Value {
     object(server, &["secret", "lockkeeper-tls", "-n", RELEASE_NAMESPACE]).await
 }
 
-async fn object(server: &ApiServer, which: &[&str]) -> Value {
+pub async fn object(server: &ApiServer, which: &[&str]) -> Value {
     let args: Vec<&str> = ["get", "-o", "json"].into_iter().chain(which.iter().copied()).collect();
     serde_json::from_str(&server.kubectl(ADMIN, &args, None).await.expect_success().stdout).unwrap()
 }

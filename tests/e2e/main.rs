@@ -4,6 +4,7 @@
 mod support;
 
 mod chart;
+mod conversion;
 mod dialects;
 mod gate;
 mod lag;

@@ -137,17 +137,24 @@ pub async fn register(server: &ApiServer, gate: &Gate, candidate: Candidate) {
 
 /// Writes the registration as the chart renders it, without waiting until it is in force.
 pub async fn write_registration(server: &ApiServer, gate: &Gate, timeout_seconds: u32) {
-    let set = [
-        format!("webhook.url={}", gate.https),
-        format!("webhook.timeoutSeconds={timeout_seconds}"),
-        "tls.existingSecret=not-read".to_owned(),
-    ];
-    let ca = format!("tls.caBundle={}", gate.ca.display());
-    let mut template =
-        vec!["template", "lockkeeper", CHART, "--show-only", "templates/webhook.yaml", "--set-file", &ca];
-    template.extend(set.iter().flat_map(|set| ["--set", set]));
-    let registration = server.helm(ADMIN, &template, None).await.expect_success().stdout;
+    let timeout = format!("webhook.timeoutSeconds={timeout_seconds}");
+    let registration = render(server, gate, "webhook.yaml", &timeout).await;
     server.kubectl(ADMIN, &["apply", "-f", "-"], Some(&registration)).await.expect_success();
+}
+
+/// The CRDs with both versions, converted by this lockkeeper, as the chart renders them.
+pub async fn crds_of_both(server: &ApiServer, gate: &Gate) -> String {
+    render(server, gate, "crds.yaml", "crds.conversion=true").await
+}
+
+/// One of the chart's templates, for a lockkeeper beside the API server.
+async fn render(server: &ApiServer, gate: &Gate, template: &str, set: &str) -> String {
+    let file = format!("templates/{template}");
+    let set = [set.to_owned(), format!("webhook.url={}", gate.https), "tls.existingSecret=not-read".to_owned()];
+    let ca = format!("tls.caBundle={}", gate.ca.display());
+    let mut template = vec!["template", "lockkeeper", CHART, "--show-only", &file, "--set-file", &ca];
+    template.extend(set.iter().flat_map(|set| ["--set", set]));
+    server.helm(ADMIN, &template, None).await.expect_success().stdout
 }
 
 impl Gate {
@@ -246,7 +253,11 @@ impl<'a> World<'a> {
     }
 
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("kubernaut.ai", "v1alpha1", kind));
+        self.api_in("v1alpha1", kind)
+    }
+
+    pub fn api_in(&self, version: &str, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("kubernaut.ai", version, kind));
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
 

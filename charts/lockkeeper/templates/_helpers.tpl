@@ -57,6 +57,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "lockkeeper.hosts" -}}
 {{- $service := include "lockkeeper.fullname" . -}}
 {{- $hosts := list (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.cluster.local" $service .Release.Namespace) (printf "%s.%s" $service .Release.Namespace) $service -}}
+{{- /* Also where nothing is converted yet: the pair need not be made anew when it is. */ -}}
+{{- $hosts = append $hosts (printf "%s.%s.svc" (include "lockkeeper.conversionService" .) .Release.Namespace) -}}
 {{- if .Values.webhook.url -}}{{- $hosts = append $hosts (include "lockkeeper.urlHost" .) -}}{{- end -}}
 {{- join "," $hosts -}}
 {{- end -}}
@@ -128,19 +130,30 @@ lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson
 {{- $root := index . 0 -}}
 {{- $path := index . 1 -}}
 failurePolicy: {{ $root.Values.webhook.failurePolicy }}
+# A version that no rule names is converted to one that a rule does, and asked of: no version is a way around.
 matchPolicy: Equivalent
 sideEffects: None
 admissionReviewVersions: [v1]
 timeoutSeconds: {{ $root.Values.webhook.timeoutSeconds }}
-clientConfig:
-  {{- if $root.Values.webhook.url }}
-  url: {{ $root.Values.webhook.url }}{{ $path }}
-  {{- else }}
-  service:
-    name: {{ include "lockkeeper.fullname" $root }}
-    namespace: {{ $root.Release.Namespace }}
-    path: {{ $path }}
-    port: 443
-  {{- end }}
-  caBundle: {{ include "lockkeeper.caBundle" $root }}
+clientConfig: {{- include "lockkeeper.client" (list $root (include "lockkeeper.fullname" $root) $path) | nindent 2 }}
 {{- end }}
+
+{{- /* Where the API server calls: (list root service path). */ -}}
+{{- define "lockkeeper.client" -}}
+{{- $root := index . 0 -}}
+{{- $path := index . 2 -}}
+{{- if $root.Values.webhook.url -}}
+url: {{ $root.Values.webhook.url }}{{ $path }}
+{{- else -}}
+service:
+  name: {{ index . 1 }}
+  namespace: {{ $root.Release.Namespace }}
+  path: {{ $path }}
+  port: 443
+{{- end }}
+caBundle: {{ include "lockkeeper.caBundle" $root }}
+{{- end }}
+
+{{- define "lockkeeper.conversionService" -}}
+{{- include "lockkeeper.fullname" . -}}-conversion
+{{- end -}}

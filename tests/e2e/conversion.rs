@@ -1,0 +1,402 @@
+//! Both versions on a real API server: what one writes the other reads, whoever stored it.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::chart::{RELEASE_NAMESPACE, object, run_as_the_chart_says};
+use crate::stage::{self, CHART, GATE, Stage, World, in_seconds};
+use crate::status::scene;
+use crate::support::{self, ACTION, ADMIN, Options, eventually};
+
+const OLD: &str = "v1alpha1";
+const HUB: &str = "v1beta1";
+const KINDS: [&str; 2] = ["RemediationRequest", "WorkflowExecution"];
+/// A watch of lockkeeper's lasts ten seconds here; it looks for versions before each.
+const NEXT_LOOK: Duration = Duration::from_secs(40);
+
+async fn shared() -> Option<&'static Stage> {
+    static SHARED: OnceCell<Option<Stage>> = OnceCell::const_new();
+    SHARED.get_or_init(own).await.as_ref()
+}
+
+async fn own() -> Option<Stage> {
+    let server = support::own_bench_or_skip(Options::default().user(GATE, &[])).await?;
+    let gate = stage::start_gate(&server, "").await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    stage::allow_reading(&server).await;
+    gate.ready().await;
+    stage::register(&server, &gate, stage::wfe).await;
+    scene::in_force(&World::new(&server, "probe").await, stage::wfe).await;
+    Some(Stage { server, gate })
+}
+
+/// A WorkflowExecution as v1beta1 has it; the target is namespace/kind/name.
+fn hub_wfe(namespace: &str, name: &str, parent: &str, target: &str) -> Value {
+    let mut object = stage::wfe(namespace, name, parent, target);
+    let parts: Vec<&str> = target.split('/').collect();
+    object["apiVersion"] = json!("kubernaut.ai/v1beta1");
+    object["spec"] = json!({
+        "remediationRequestRef": {"name": parent}, "target": {"namespace": parts[0], "kind": parts[1], "name": parts[2]},
+        "workflowRef": {"workflowId": "restart", "workflowName": "restart", "actionType": "RestartDeployment", "version": "1.0.0",
+                        "executionBundle": "registry/restart:1"},
+    });
+    object
+}
+
+fn candidate(version: &str) -> stage::Candidate {
+    if version == HUB { hub_wfe } else { stage::wfe }
+}
+
+fn written(world: &World<'_>, version: &str, kind: &str, name: &str) -> Value {
+    if kind == "WorkflowExecution" {
+        return candidate(version)(&world.namespace, name, &format!("rr-{name}"), &world.target(name));
+    }
+    let mut object = stage::rr(&world.namespace, name, name);
+    object["apiVersion"] = json!(format!("kubernaut.ai/{version}"));
+    object
+}
+
+/// A status with a member that the other version has in another place.
+fn status(version: &str, kind: &str) -> Value {
+    let until = "2026-01-05T12:00:00Z";
+    match (kind, version) {
+        ("WorkflowExecution", HUB) => json!({"phase": "Running", "execution": {"ref": {"name": "wfe-1"}}}),
+        ("WorkflowExecution", _) => json!({"phase": "Running", "pipelineRunRef": {"name": "wfe-1"}}),
+        (_, HUB) => json!({"overallPhase": "Analyzing", "routing": {"nextAllowedExecution": until}}),
+        _ => json!({"overallPhase": "Analyzing", "nextAllowedExecution": until}),
+    }
+}
+
+#[track_caller]
+fn is_whole(world: &World<'_>, version: &str, object: &DynamicObject) {
+    let types = object.types.as_ref().unwrap();
+    assert_eq!(types.api_version, format!("kubernaut.ai/{version}"));
+    let (name, spec) = (object.metadata.name.as_deref().unwrap(), &object.data["spec"]);
+    match (types.kind.as_str(), version) {
+        ("WorkflowExecution", HUB) => {
+            assert_eq!(spec["target"], json!({"namespace": world.namespace, "kind": "Deployment", "name": name}));
+            assert_eq!(spec["workflowRef"]["executionBundle"], "registry/restart:1");
+        }
+        ("WorkflowExecution", _) => {
+            assert_eq!(spec["targetResource"], world.target(name));
+            assert_eq!(spec["workflowRef"]["containerImage"], "registry/restart:1");
+        }
+        _ => assert_eq!(spec["signalName"], name),
+    }
+}
+
+#[tokio::test]
+async fn each_version_reads_and_writes_what_the_other_wrote() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "both").await;
+    for (writes, reads) in [(OLD, HUB), (HUB, OLD)] {
+        for kind in KINDS {
+            let name = format!("{}-{writes}", kind.to_lowercase());
+            if kind == "WorkflowExecution" {
+                world.request(&format!("rr-{name}"), &name, json!({"overallPhase": "Analyzing"})).await;
+            }
+            let (here, there) = (world.api_in(writes, kind), world.api_in(reads, kind));
+            let from = there.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+            world.admitted(&written(&world, writes, kind, &name)).await;
+
+            is_whole(&world, reads, &there.get(&name).await.unwrap());
+            let label = json!({"metadata": {"labels": {"patched-in": reads}}});
+            there.patch(&name, &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
+            applied(&there, &name, reads, kind).await;
+            let listed = there.list(&ListParams::default()).await.unwrap();
+            is_whole(
+                &world,
+                reads,
+                listed.items.iter().find(|item| item.metadata.name.as_ref() == Some(&name)).unwrap(),
+            );
+
+            let object = here.get(&name).await.unwrap();
+            is_whole(&world, writes, &object);
+            assert_eq!(object.metadata.labels.as_ref().unwrap()["patched-in"], reads);
+            assert_eq!(object.metadata.annotations.as_ref().unwrap()["applied-in"], reads);
+            assert_eq!(object.data["status"], status(writes, kind), "{kind} {reads} → {writes}");
+            assert_eq!(object.metadata.generation, Some(1), "a status write changed a spec");
+            watched(&world, &there, &name, reads, &from).await;
+        }
+    }
+}
+
+/// Server-side apply of an annotation, then of a status.
+async fn applied(api: &Api<DynamicObject>, name: &str, version: &str, kind: &str) {
+    let by = PatchParams::apply("by-hand");
+    let head = json!({"apiVersion": format!("kubernaut.ai/{version}"), "kind": kind});
+    let mut noted = head.clone();
+    noted["metadata"] = json!({"annotations": {"applied-in": version}});
+    api.patch(name, &by, &Patch::Apply(noted)).await.unwrap();
+    let mut stands = head;
+    stands["status"] = status(version, kind);
+    let stored = api.patch_status(name, &by, &Patch::Apply(stands)).await.unwrap();
+    assert_eq!(stored.data["status"], status(version, kind));
+}
+
+/// The watch tells the creation, the patch, the apply and the status, each in its version.
+async fn watched(world: &World<'_>, api: &Api<DynamicObject>, name: &str, version: &str, from: &str) {
+    let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+    let events = api.watch(&params, from).await.unwrap();
+    let told = tokio::time::timeout(ACTION, events.take(4).try_collect::<Vec<_>>()).await.unwrap().unwrap();
+    for (number, event) in told.iter().enumerate() {
+        match (number, event) {
+            (0, WatchEvent::Added(object)) | (1..=3, WatchEvent::Modified(object)) => is_whole(world, version, object),
+            _ => panic!("{number}: {event:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_is_written_through_either_version_and_the_spec_stands() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "either").await;
+    let [old, hub] = [OLD, HUB].map(|version| world.api_in(version, "WorkflowExecution"));
+    for version in [OLD, HUB] {
+        let name = format!("we-{version}");
+        scene::create(&world, candidate(version), &name).await;
+        // As upstream's controllers write: the whole object.
+        for (api, status) in [(&old, status(OLD, "WorkflowExecution")), (&hub, status(HUB, "WorkflowExecution"))] {
+            let mut object = api.get(&name).await.unwrap();
+            object.data["status"] = status;
+            api.replace_status(&name, &PostParams::default(), &object).await.unwrap();
+        }
+        let tasks = json!({"status": {"execution": {"completedTasks": 1, "totalTasks": 2}}});
+        hub.patch_status(&name, &PatchParams::default(), &Patch::Merge(tasks)).await.unwrap();
+        let ended = json!({"status": {"phase": "Completed", "completionTime": in_seconds(0)}});
+        old.patch_status(&name, &PatchParams::default(), &Patch::Merge(ended)).await.unwrap();
+        let object = hub.get(&name).await.unwrap();
+        assert_eq!((&object.data["status"]["phase"], object.metadata.generation), (&json!("Completed"), Some(1)));
+        assert_eq!(
+            object.data["status"]["execution"],
+            json!({"ref": {"name": "wfe-1"}, "completedTasks": 1, "totalTasks": 2}),
+            "a write in v1alpha1 took away what that version cannot say"
+        );
+        // v1alpha1's schema has no rule for it, so there the gate says it.
+        for (api, spec, words) in [
+            (&old, json!({"targetResource": "x/Pod/y"}), "SpecImmutable"),
+            (&hub, json!({"target": {"name": "y"}}), "spec is immutable"),
+        ] {
+            let patch = Patch::Merge(json!({"spec": spec}));
+            let told = api.patch(&name, &PatchParams::default(), &patch).await.unwrap_err();
+            assert!(told.to_string().contains(words), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_gate_the_amender_and_the_guard_know_both_versions() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "judged").await;
+    world.request("held", "a", json!({"overallPhase": "Analyzing", "nextAllowedExecution": in_seconds(600)})).await;
+    for (version, details) in [(OLD, "failureDetails"), (HUB, "failure")] {
+        let candidate = candidate(version);
+        world.refused(&candidate(&world.namespace, "no", "held", &world.target("held")), "ExponentialBackoff").await;
+
+        let name = format!("fails-{version}");
+        scene::create(&world, candidate, &name).await;
+        let api = world.api_in(version, "WorkflowExecution");
+        let write = async |status: Value| {
+            api.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await
+        };
+        let stored = write(json!({"phase": "Failed", "startTime": in_seconds(0)})).await.unwrap();
+        assert_eq!(stored.data["status"][details]["wasExecutionFailure"], true, "{stored:?}");
+        let other = world.api_in(if version == OLD { HUB } else { OLD }, "WorkflowExecution");
+        let there = other.get(&name).await.unwrap().data["status"].take();
+        let there = if version == OLD { &there["failure"] } else { &there["failureDetails"] };
+        assert_eq!(there["reason"], stored.data["status"][details]["reason"]);
+
+        let told = write(json!({details: null})).await.unwrap_err().to_string();
+        assert!(told.contains("FailureImmutable"), "{told}");
+        let told = write(json!({details: {"wasExecutionFailure": false}})).await.unwrap_err().to_string();
+        assert!(told.contains("FailureImmutable"), "{told}");
+        let signed = write(json!({"blockClearance": scene::clearance(scene::WORDS)})).await.unwrap();
+        assert!(signed.data["status"]["blockClearance"]["clearedBy"].is_string(), "{signed:?}");
+    }
+}
+
+#[tokio::test]
+async fn kubectl_explains_and_shows_both() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "shown").await;
+    scene::create(&world, hub_wfe, "we").await;
+    let kubectl = async |args: &[&str]| {
+        eventually("kubectl knows it", ACTION, || async {
+            let output = stage.server.kubectl(ADMIN, args, None).await;
+            if output.success() { Ok(output.stdout) } else { Err(output.to_string()) }
+        })
+        .await
+    };
+    for (version, field, words) in [
+        (HUB, "wfe.spec.target", "What the workflow acts on"),
+        (OLD, "wfe.spec.targetResource", "<string>"),
+        (HUB, "rr.status.routing", "<Object>"),
+        (OLD, "rr.status.nextAllowedExecution", "<string>"),
+    ] {
+        let said = kubectl(&["explain", field, &format!("--api-version=kubernaut.ai/{version}")]).await;
+        assert!(said.contains(words) && said.contains(&format!("VERSION:    {version}")), "{said}");
+    }
+    for (resource, head, cell) in [
+        ("workflowexecutions.v1beta1.kubernaut.ai", "TARGET-KIND", "Deployment"),
+        ("workflowexecutions.v1alpha1.kubernaut.ai", "TARGET", "shown-"),
+        ("remediationrequests.v1beta1.kubernaut.ai", "SIGNAL-KIND", "Deployment"),
+        ("remediationrequests.v1alpha1.kubernaut.ai", "NEXTALLOWED", "rr-we"),
+    ] {
+        let said = kubectl(&["get", resource, "-o", "wide", "-n", &world.namespace]).await;
+        assert!(said.contains(head) && said.contains(cell), "{said}");
+    }
+}
+
+/// C-19: nothing may be listed, so the gate is not ready; what is asked to be converted is.
+#[tokio::test]
+async fn objects_are_converted_while_the_gate_is_not_ready() {
+    let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
+    let gate = stage::start_gate(&server, "").await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    let world = World::new(&server, "early").await;
+    for (version, other) in [(OLD, HUB), (HUB, OLD)] {
+        for kind in KINDS {
+            let object: DynamicObject = serde_json::from_value(written(&world, version, kind, version)).unwrap();
+            world.api_in(version, kind).create(&PostParams::default(), &object).await.unwrap();
+            is_whole(&world, other, &world.api_in(other, kind).get(version).await.unwrap());
+        }
+    }
+    assert_eq!((gate.get("/readyz").0, gate.get("/convertz").0), (503, 200));
+
+    // What it lists first goes through its own conversion.
+    stage::allow_reading(&server).await;
+    gate.ready().await;
+    let (_, body) = gate.get("/readyz");
+    assert!(body.contains("workflowexecutions: 2 objects, 0 unreadable"), "{body}");
+}
+
+/// Objects that are stored before the CRD changes: 500, or LOCKKEEPER_STORED, for measuring by hand.
+fn stored() -> usize {
+    std::env::var("LOCKKEEPER_STORED").map_or(500, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
+    let Some(server) = support::own_bench_or_skip(Options::default()).await else { return };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("webhook.url=https://127.0.0.1:{port}");
+    let common = ["lockkeeper", CHART, "--namespace", RELEASE_NAMESPACE, "--no-hooks"];
+    // Nobody answers while the objects are written.
+    let values = ["--set", &url, "--set", "crds.conversion=false", "--set", "webhook.failurePolicy=Ignore"];
+    let install = [&["install", "--create-namespace"], &common[..], &values].concat();
+    server.helm(ADMIN, &install, None).await.expect_success();
+    let crds =
+        ["wait", "--for=condition=Established", "--timeout=20s", "crd", "-l", "app.kubernetes.io/name=lockkeeper"];
+    server.kubectl(ADMIN, &crds, None).await.expect_success();
+    let world = World::new(&server, "upgraded").await;
+    let count = stored();
+    store(&world, count).await;
+    let before = lists(&world, OLD).await;
+    assert_eq!(before.iter().map(Vec::len).sum::<usize>(), count);
+
+    let process = run_as_the_chart_says(&server, port).await;
+    let upgrade = [&["upgrade"], &common[..], &["--reuse-values", "--set", "crds.conversion=true"]].concat();
+    server.helm(ADMIN, &upgrade, None).await.expect_success();
+    let (hub, took) = cold_lists(&world).await;
+    support::visible(&format!("{count} objects: a cold LIST through the version that is not stored took {took:?}"));
+    assert_eq!(lists(&world, OLD).await, before, "the upgrade alone changed what was stored");
+    for (old, hub) in before.iter().zip(&hub) {
+        assert_eq!(old.len(), hub.len());
+        for (old, hub) in old.iter().zip(hub) {
+            is_whole(&world, HUB, hub);
+            assert_eq!(old.metadata.uid, hub.metadata.uid);
+            assert_eq!(hub.data["status"]["legacy"], Value::Null, "{hub:?}");
+        }
+    }
+    eventually("the gate reads the hub", NEXT_LOOK, || async {
+        let log = process.log_text();
+        let moved = |kind: &str| log.contains(&format!("/apis/kubernaut.ai/v1beta1/{kind}\""));
+        if moved("workflowexecutions") && moved("remediationrequests") { Ok(()) } else { Err(log) }
+    })
+    .await;
+
+    // Each write moves an object; in v1alpha1 it says what it said.
+    for kind in KINDS {
+        let api = world.api_in(HUB, kind);
+        let label = Patch::Merge(json!({"metadata": {"labels": {"moved": "yes"}}}));
+        stream::iter(names(count, kind))
+            .map(|name| {
+                let (api, label) = (api.clone(), &label);
+                async move { api.patch(&name, &PatchParams::default(), label).await.map(drop) }
+            })
+            .buffer_unordered(8)
+            .try_collect::<()>()
+            .await
+            .unwrap();
+    }
+    for (before, after) in before.iter().zip(lists(&world, OLD).await) {
+        for (before, after) in before.iter().zip(after) {
+            assert_eq!(before.data, after.data);
+            assert_eq!(after.metadata.annotations, before.metadata.annotations);
+            assert_eq!(after.metadata.labels.unwrap()["moved"], "yes");
+        }
+    }
+    // Now v1alpha1 alone would be the end of them.
+    let back = [&["upgrade"], &common[..], &["--reuse-values", "--set", "crds.conversion=false"]].concat();
+    let refused = server.helm(ADMIN, &back, None).await.expect_failure();
+    assert!(refused.stderr.contains("are stored as v1beta1"), "{refused}");
+    let crd = object(&server, &["crd", "workflowexecutions.kubernaut.ai"]).await;
+    assert_eq!(crd["status"]["storedVersions"], json!([OLD, HUB]));
+}
+
+fn names(count: usize, kind: &str) -> Vec<String> {
+    (0..count / KINDS.len()).map(|number| format!("{}-{number:05}", kind.to_lowercase())).collect()
+}
+
+async fn store(world: &World<'_>, count: usize) {
+    for kind in KINDS {
+        let api = world.api_in(OLD, kind);
+        stream::iter(names(count, kind))
+            .map(|name| {
+                let api = api.clone();
+                let object: DynamicObject = serde_json::from_value(written(world, OLD, kind, &name)).unwrap();
+                async move {
+                    api.create(&PostParams::default(), &object).await?;
+                    let patch = Patch::Merge(json!({"status": status(OLD, kind)}));
+                    api.patch_status(&name, &PatchParams::default(), &patch).await.map(drop)
+                }
+            })
+            .buffer_unordered(8)
+            .try_collect::<()>()
+            .await
+            .unwrap();
+    }
+}
+
+/// Everything of both kinds, by name.
+async fn try_lists(world: &World<'_>, version: &str) -> kube::Result<[Vec<DynamicObject>; 2]> {
+    let mut lists = [Vec::new(), Vec::new()];
+    for (kind, list) in KINDS.into_iter().zip(&mut lists) {
+        *list = world.api_in(version, kind).list(&ListParams::default()).await?.items;
+    }
+    Ok(lists)
+}
+
+async fn lists(world: &World<'_>, version: &str) -> [Vec<DynamicObject>; 2] {
+    try_lists(world, version).await.unwrap()
+}
+
+/// The hub's lists, and the time from the first answer that is not 404: then the API server knows the version and converts
+/// what is stored, one object a call. It may say 429 until its watch cache is filled.
+async fn cold_lists(world: &World<'_>) -> ([Vec<DynamicObject>; 2], Duration) {
+    let began = Cell::new(None::<Instant>);
+    let lists = eventually("v1beta1 is served", Duration::from_secs(120), || async {
+        let asked = Instant::now();
+        let answer = try_lists(world, HUB).await;
+        if !matches!(&answer, Err(kube::Error::Api(status)) if status.code == 404) {
+            began.set(began.get().or(Some(asked)));
+        }
+        answer
+    });
+    (lists.await, began.get().unwrap().elapsed())
+}
