@@ -326,6 +326,25 @@ fn ten_thousand_come_home(kind: &str, version: &str) {
     }
 }
 
+/// The one member of the hub that v1alpha1 cannot say and no schema can bound.
+#[test]
+fn settings_of_an_engine_that_no_annotation_has_room_for_come_home_by_way_of_an_api_server() {
+    let settings = |bytes: usize| json!({"extraVars": {"x": "é".repeat(bytes / 2)}, "inventoryName": "edge"});
+    for bytes in [100_000, 262_000, 300_000, 1_300_000] {
+        let object = json!({"apiVersion": V1BETA1, "kind": "WorkflowExecution", "metadata": {"name": "we"}, "spec": {
+            "target": {"kind": "Node", "name": "w"}, "workflowRef": {"workflowId": "x", "engineConfig": settings(bytes)}}});
+        let mut there = over(&object, Version::V1alpha1);
+        let whole = there.clone();
+        let schemas = schemas("WorkflowExecution");
+        generate::prune(&mut there, &schemas.iter().find(|(name, _)| name == "v1alpha1").unwrap().1);
+        assert!(there == whole, "v1alpha1 has no place for {bytes} bytes");
+        let annotation = there["metadata"]["annotations"][LEGACY].as_str().unwrap();
+        assert!(annotation.len() + LEGACY.len() <= 262_144, "{bytes}");
+        assert_eq!(there["spec"].get("legacy").is_some(), bytes > 200_000, "{bytes}");
+        assert!(over(&there, Version::V1beta1) == object, "{bytes} bytes did not come home");
+    }
+}
+
 #[test]
 fn executions_of_v1alpha1_come_home() {
     ten_thousand_come_home("WorkflowExecution", "v1alpha1");

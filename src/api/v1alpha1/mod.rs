@@ -1,5 +1,8 @@
 //! `kubernaut.ai/v1alpha1` as it was in December 2025: what our CRDs are generated from. Reading goes through
 //! `api::facts`, which takes every shape that was ever stored under this name.
+//!
+//! One member is ours, `legacy` of spec and status: without it the API server would take away, from what is read in this
+//! version and written back, what an annotation has no room for.
 
 mod remediation_request;
 mod workflow_execution;
@@ -8,8 +11,9 @@ pub use remediation_request::*;
 pub use workflow_execution::*;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A reference to another object.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -73,4 +77,32 @@ pub enum ConditionStatus {
     True,
     False,
     Unknown,
+}
+
+/// What v1beta1 says, this version has no word for, and the annotation lockkeeper.kubernaut.ai/legacy has no room for.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Overflow {
+    /// Operations of a JSON Patch that bring it back; lockkeeper's conversion writes and reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<Free>,
+}
+
+/// An object whose members nobody counts up.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Free(pub Map<String, Value>);
+
+impl JsonSchema for Free {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Free".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    }
 }

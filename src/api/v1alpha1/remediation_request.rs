@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, ObjectReference};
+use super::{Condition, ObjectReference, Overflow};
 
 /// The signal, and what it is about.
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -42,6 +42,9 @@ pub struct RemediationRequestSpec {
     /// Whether it is part of a storm of signals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_storm: Option<bool>,
+    /// What the other version says and this one does not, where the annotation has no room for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<Overflow>,
     /// The signal as it arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "byte"))]
@@ -211,6 +214,9 @@ pub struct RemediationRequestStatus {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+    /// What the other version says and this one does not, where the annotation has no room for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<Overflow>,
     /// The state in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

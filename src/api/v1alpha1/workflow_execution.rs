@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, ObjectReference};
+use super::{Condition, ObjectReference, Overflow};
 
 /// What is to be run, on what, and for which request.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -34,6 +34,9 @@ pub struct WorkflowExecutionSpec {
     /// How it is to be run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_config: Option<ExecutionConfig>,
+    /// What the other version says and this one does not, where the annotation has no room for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<Overflow>,
     /// Parameters of the workflow; keys in UPPER_SNAKE_CASE, values as strings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<BTreeMap<String, String>>,
@@ -100,6 +103,9 @@ pub struct WorkflowExecutionStatus {
     /// Deprecated; see failureDetails.reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+    /// What the other version says and this one does not, where the annotation has no room for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<Overflow>,
     /// Deprecated; routing publishes on the RemediationRequest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_allowed_execution: Option<Time>,

@@ -10,12 +10,11 @@ pub use remediation_request::RemediationRequest;
 pub use workflow_execution::WorkflowExecution;
 
 use super::v1alpha1::{
-    BlockClearance, Condition, NotificationStatus, Phase, SignalDeduplication, StatusDeduplication, TargetType,
+    BlockClearance, Condition, Free, NotificationStatus, Phase, SignalDeduplication, StatusDeduplication, TargetType,
 };
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// The longest name of an object, and of a namespace or a kind.
 const NAME_MAX: usize = 253;
@@ -67,23 +66,4 @@ pub struct ObjectReference {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = LABEL_MAX))]
     pub uid: Option<String>,
-}
-
-/// An object whose members nobody counts up.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct Free(pub Map<String, Value>);
-
-impl JsonSchema for Free {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Free".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    }
 }
