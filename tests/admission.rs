@@ -571,6 +571,63 @@ async fn what_an_annotation_parks_is_spec_as_well() {
     }
 }
 
+/// Metadata is written by more people than a status is: it must not be a way to one.
+#[tokio::test]
+async fn an_annotation_says_nothing_of_a_status_that_no_status_write_said() {
+    let annotated = |version: &str, home: &str, patch: Value, status: Value| {
+        let mut object = candidate("held");
+        object["apiVersion"] = json!(format!("kubernaut.ai/{version}"));
+        object["metadata"]["annotations"] =
+            json!({"lockkeeper.kubernaut.ai/legacy": json!({"home": home, "patch": patch}).to_string()});
+        object["status"] = status;
+        object
+    };
+    let add = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
+    let original = add("/status/deduplicatedBy", json!("we-1"));
+    let disowned = add("/status/deduplicatedBy", json!("another"));
+    let failed = json!({"phase": "Failed"});
+    // v1beta1 has one condition of a type; another one is parked for v1alpha1.
+    let twice = |status: &str| add("/status/conditions/1", json!({"type": "A", "status": status}));
+    let once = json!({"conditions": [{"type": "A", "status": "True"}]});
+    let house = house();
+    for (old, new, reason) in [
+        (
+            annotated("v1alpha1", "v1beta1", json!([]), failed.clone()),
+            annotated("v1alpha1", "v1beta1", original.clone(), failed.clone()),
+            "AnnotationReserved",
+        ),
+        (
+            annotated("v1alpha1", "v1beta1", original.clone(), failed.clone()),
+            annotated("v1alpha1", "v1beta1", json!([]), failed.clone()),
+            "AnnotationReserved",
+        ),
+        (
+            annotated("v1alpha1", "v1beta1", original.clone(), failed.clone()),
+            annotated("v1alpha1", "v1beta1", disowned, failed.clone()),
+            "AnnotationReserved",
+        ),
+        (
+            annotated("v1beta1", "v1alpha1", twice("False"), once.clone()),
+            annotated("v1beta1", "v1alpha1", twice("True"), once),
+            "AnnotationReserved",
+        ),
+        (
+            annotated("v1alpha1", "v1beta1", original.clone(), failed.clone()),
+            annotated("v1alpha1", "v1beta1", original.clone(), failed.clone()),
+            "",
+        ),
+        // A status that is written is the guard's, not the gate's.
+        (
+            annotated("v1alpha1", "v1beta1", original.clone(), failed),
+            annotated("v1alpha1", "v1beta1", original, json!({"phase": "Completed"})),
+            "",
+        ),
+    ] {
+        let answer = house.review(&review("UPDATE", new.clone(), old)).await;
+        assert_eq!(if answer.allowed() { "".to_owned() } else { answer.reason().to_owned() }, reason, "{new}");
+    }
+}
+
 #[tokio::test]
 async fn a_36_an_update_of_nothing_that_counts_passes() {
     let house = house();

@@ -326,6 +326,17 @@ fn ten_thousand_come_home(kind: &str, version: &str) {
     }
 }
 
+/// A new object has no status, in no version, whatever its annotation says.
+#[test]
+fn an_annotation_brings_no_status_along() {
+    for patch in [json!({"deduplicatedBy": "we-1"}), json!({"phase": "Failed"}), json!({})] {
+        let patch = json!({"home": "v1beta1", "patch": [{"op": "add", "path": "/status", "value": patch}]});
+        let object = json!({"apiVersion": V1ALPHA1, "kind": "WorkflowExecution", "spec": {"targetResource": "Node/w"},
+            "metadata": {"name": "we", "annotations": {LEGACY: patch.to_string()}}});
+        assert_eq!(over(&object, Version::V1beta1).get("status"), None);
+    }
+}
+
 /// The one member of the hub that v1alpha1 cannot say and no schema can bound.
 #[test]
 fn settings_of_an_engine_that_no_annotation_has_room_for_come_home_by_way_of_an_api_server() {

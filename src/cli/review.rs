@@ -122,7 +122,7 @@ impl Bench {
                 plain(routing::decide(&request, &view, &self.policy, self.now))
             }
             Question::Malformed(causes) => plain(routing::malformed(causes, &self.policy, self.now)),
-            Question::Update { spec_changed } => plain(routing::update(spec_changed, &self.policy, self.now)),
+            Question::Change(change) => plain(routing::change(change, &self.policy, self.now)),
             Question::Nothing(warning) => Ok((routing::unasked(&self.policy, self.now), warning)),
         }
     }

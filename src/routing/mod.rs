@@ -48,11 +48,25 @@ pub fn malformed(causes: Vec<Cause>, policy: &Policy, now: Timestamp) -> Verdict
     Verdict { at: now, subject: verdict::Subject::default(), hold: Some(hold), findings, warnings: Vec::new() }
 }
 
-/// The verdict on an UPDATE: a spec may not change once it was admitted; all else is free.
+/// What no write of an object itself may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Spec,
+    /// What an annotation parks would change the status, which has writes of its own.
+    ParkedStatus,
+}
+
+/// The verdict on what a write changes: what was admitted stays; all else is free.
 #[must_use]
-pub fn update(spec_changed: bool, policy: &Policy, now: Timestamp) -> Verdict {
-    let change = Hold { reason: Reason::SpecImmutable, because: Because::SpecChanged, by: None, end: End::Never };
-    Verdict { hold: spec_changed.then_some(change), ..unasked(policy, now) }
+pub fn change(change: Option<Change>, policy: &Policy, now: Timestamp) -> Verdict {
+    let hold = |change| {
+        let (reason, because) = match change {
+            Change::Spec => (Reason::SpecImmutable, Because::SpecChanged),
+            Change::ParkedStatus => (Reason::AnnotationReserved, Because::ParkedStatus),
+        };
+        Hold { reason, because, by: None, end: End::Never }
+    };
+    Verdict { hold: change.map(hold), ..unasked(policy, now) }
 }
 
 /// The verdict where there is nothing to ask: admitted.
@@ -213,12 +227,14 @@ mod tests {
     #[test]
     fn a_spec_may_not_change_and_all_else_may() {
         let policy = Policy::default();
-        let changed = update(true, &policy, now());
+        let changed = change(Some(Change::Spec), &policy, now());
         assert_eq!((reason(&changed), changed.code()), (Some("SpecImmutable"), 403));
         assert!(
             changed.message().unwrap().starts_with("SpecImmutable: the spec of a WorkflowExecution cannot change;")
         );
-        assert!(update(false, &policy, now()).admitted());
+        let parked = change(Some(Change::ParkedStatus), &policy, now());
+        assert_eq!((reason(&parked), parked.code()), (Some("AnnotationReserved"), 403));
+        assert!(change(None, &policy, now()).admitted());
         let unasked = unasked(&policy, now());
         assert!(unasked.admitted() && unasked.told().is_none());
         assert_eq!(outcomes(&unasked), each("skipped"));

@@ -23,6 +23,7 @@ pub enum Reason {
     ExecutorCooldown,
     StaleState,
     SpecImmutable,
+    AnnotationReserved,
 }
 
 impl Reason {
@@ -56,6 +57,7 @@ impl Reason {
             Self::ExecutorCooldown => "ExecutorCooldown",
             Self::StaleState => "StaleState",
             Self::SpecImmutable => "SpecImmutable",
+            Self::AnnotationReserved => "AnnotationReserved",
         }
     }
 }
@@ -114,6 +116,7 @@ mod tests {
             Reason::ExecutorCooldown,
             Reason::StaleState,
             Reason::SpecImmutable,
+            Reason::AnnotationReserved,
         ] {
             assert_eq!((reason.to_string(), reason.label()), (format!("{reason:?}"), reason.as_str()));
         }

@@ -65,6 +65,7 @@ impl Hold {
             Reason::RecentlyRemediated => "spec.workflowRef.workflowId",
             Reason::ExponentialBackoff | Reason::ExecutorCooldown => "spec.targetResource",
             Reason::Malformed | Reason::SpecImmutable | Reason::StaleState => "spec",
+            Reason::AnnotationReserved => "metadata.annotations",
         }
     }
 }
@@ -128,6 +129,9 @@ impl fmt::Display for What<'_> {
             Because::SpecChanged => {
                 f.write_str("the spec of a WorkflowExecution cannot change; create a new WorkflowExecution instead")
             }
+            Because::ParkedStatus => f.write_str(
+                "the annotation lockkeeper.kubernaut.ai/legacy would change the status in another version; leave it as it was read",
+            ),
         }
     }
 }
@@ -497,7 +501,7 @@ mod tests {
         for parent in [Parent::Missing, Parent::Unreadable] {
             assert_eq!(view().parent_is(parent).decide().hold.unwrap().field(), "spec.remediationRequestRef");
         }
-        let changed = super::super::update(true, &scene.policy, now());
+        let changed = super::super::change(Some(super::super::Change::Spec), &scene.policy, now());
         assert_eq!(changed.hold.unwrap().field(), "spec");
     }
 

@@ -323,7 +323,8 @@ mod tests {
     #[test]
     fn another_object_reason_or_culprit_is_another_line() {
         let (first, second) = (held_by("rr-1"), held_by("rr-2"));
-        let immutable = crate::routing::update(true, &Policy::default(), Timestamp::UNIX_EPOCH);
+        let immutable =
+            crate::routing::change(Some(crate::routing::Change::Spec), &Policy::default(), Timestamp::UNIX_EPOCH);
         let lines = told(|log| {
             for (object, verdict) in [("we-1", &first), ("we-2", &first), ("we-1", &second), ("we-1", &immutable)] {
                 for _ in 0..3 {

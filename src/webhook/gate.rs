@@ -120,7 +120,7 @@ impl Gate {
                 Ok(Judgement::Verdict { verdict, age: Some(view.age), warning: None })
             }
             Question::Malformed(causes) => without_view(routing::malformed(causes, &policy, now), None),
-            Question::Update { spec_changed } => without_view(routing::update(spec_changed, &policy, now), None),
+            Question::Change(change) => without_view(routing::change(change, &policy, now), None),
             Question::Nothing(warning) => without_view(routing::unasked(&policy, now), warning),
         }
     }

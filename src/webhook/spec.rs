@@ -1,4 +1,4 @@
-//! Whether an UPDATE changes the spec.
+//! Whether two texts of an object have different specs, or different statuses.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -30,13 +30,29 @@ pub(super) fn changed(old: &RawValue, new: &RawValue) -> Result<bool, NoSpec> {
     }
 }
 
-#[derive(Deserialize)]
-struct Spec<'a> {
-    #[serde(borrow)]
-    spec: Option<&'a RawValue>,
+/// Says whether the two objects have different statuses. One that says a member twice is another one.
+pub(super) fn status_changed(old: &RawValue, new: &RawValue) -> bool {
+    match (status(old), status(new)) {
+        (Some(old), Some(new)) => old.get() != new.get() && !same_value(old, new).unwrap_or(false),
+        (old, new) => old.is_some() != new.is_some(),
+    }
 }
 
-fn object(raw: &RawValue) -> Result<Mapping<Spec<'_>>, NoSpec> {
+/// An empty one and none are the same.
+fn status(raw: &RawValue) -> Option<&RawValue> {
+    let status = object(raw).ok().and_then(|Mapping(members)| members.status)?;
+    (!matches!(status.get(), "{}" | "null")).then_some(status)
+}
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+fn object(raw: &RawValue) -> Result<Mapping<Members<'_>>, NoSpec> {
     serde_json::from_str(raw.get()).map_err(|error| twice(&error).unwrap_or(NoSpec::NoObject))
 }
 

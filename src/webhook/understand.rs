@@ -9,7 +9,7 @@ use super::spec::{self, NoSpec};
 use crate::api::facts::{Candidate, Cause, NotACandidate};
 use crate::convert::{self, Version};
 use crate::fault::Fault;
-use crate::routing::Request;
+use crate::routing::{Change, Request};
 
 /// The question in a review.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub enum Question {
     /// A candidate that makes no sense.
     Malformed(Vec<Cause>),
     /// May it be changed so?
-    Update { spec_changed: bool },
+    Change(Option<Change>),
     /// Nothing that the gate judges; the text is a warning to the caller.
     Nothing(Option<String>),
 }
@@ -37,8 +37,8 @@ impl Review<'_> {
         match (self.operation, self.object, self.old_object) {
             (Operation::Create, Some(object), _) => create(object, self.namespace.as_deref(), self.name.as_deref()),
             (Operation::Create, None, _) => Ok(no_object()),
-            (Operation::Update, Some(new), Some(old)) => match spec::changed(&as_stored(old), &as_stored(new)) {
-                Ok(spec_changed) => Ok(Question::Update { spec_changed }),
+            (Operation::Update, Some(new), Some(old)) => match update(old, new) {
+                Ok(change) => Ok(Question::Change(change)),
                 Err(NoSpec::NoObject) => Ok(no_object()),
                 Err(NoSpec::Twice(problem)) => {
                     Err(Fault::NotAReview { problem: format!("request.object.spec: {problem}") })
@@ -49,18 +49,43 @@ impl Review<'_> {
     }
 }
 
-/// With what is parked in it, which is stored as well: a target's cluster, say, that its version has no member for.
-fn as_stored(object: &RawValue) -> Cow<'_, RawValue> {
-    let parks = object.get().contains(convert::LEGACY);
-    let hub = || {
-        let converted = convert::convert(object.get(), Version::V1beta1).ok()?;
+/// Whether an annotation may park something in it.
+fn parks(object: &RawValue) -> bool {
+    object.get().contains(convert::LEGACY)
+}
+
+/// What it is in a version. What it parks comes true there: a target's cluster, say, that its own version has no member for.
+fn read_in(version: Version, object: &RawValue) -> Cow<'_, RawValue> {
+    let other = || {
+        let converted = convert::convert(object.get(), version).ok()?;
         RawValue::from_string(String::from_utf8(converted.json).ok()?).ok()
     };
-    parks.then(hub).flatten().map_or(Cow::Borrowed(object), Cow::Owned)
+    parks(object).then(other).flatten().map_or(Cow::Borrowed(object), Cow::Owned)
+}
+
+/// The versions in which an object has to be looked at to know what is said of it.
+fn versions(parks: bool) -> &'static [Version] {
+    if parks { &[Version::V1beta1, Version::V1alpha1] } else { &[Version::V1beta1] }
+}
+
+/// What a write changes in any version. A status has writes of its own, and this is none of them: where it changes, an
+/// annotation does it.
+fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
+    let status_written = spec::status_changed(old, new);
+    for version in versions(parks(old) || parks(new)) {
+        let (old, new) = (read_in(*version, old), read_in(*version, new));
+        if spec::changed(&old, &new)? {
+            return Ok(Some(Change::Spec));
+        }
+        if !status_written && spec::status_changed(&old, &new) {
+            return Ok(Some(Change::ParkedStatus));
+        }
+    }
+    Ok(None)
 }
 
 fn create(object: &RawValue, namespace: Option<&str>, name: Option<&str>) -> Result<Question, Fault> {
-    match Candidate::from_json(as_stored(object).get(), namespace) {
+    match Candidate::from_json(read_in(Version::V1beta1, object).get(), namespace) {
         Ok(mut candidate) => {
             // The request names what the object leaves to it.
             candidate.name = candidate.name.or_else(|| name.filter(|name| !name.is_empty()).map(Into::into));
