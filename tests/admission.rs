@@ -565,6 +565,9 @@ async fn what_an_annotation_parks_is_spec_as_well() {
         (annotated(Some(forged("eu"))), annotated(None), false),
         (annotated(Some(forged("eu"))), annotated(Some(forged("eu"))), true),
         (annotated(Some("garbage".to_owned())), annotated(None), true),
+        (candidate("held"), annotated(Some("garbage".to_owned())), true),
+        (annotated(Some("garbage".to_owned())), candidate("held"), true),
+        (candidate("held"), annotated(Some(forged("eu"))), false),
     ] {
         let answer = house.review(&review("UPDATE", new.clone(), old)).await;
         assert_eq!(answer.allowed(), allowed, "{new}");

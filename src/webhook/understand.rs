@@ -60,20 +60,20 @@ fn read_in(version: Version, object: &RawValue) -> Cow<'_, RawValue> {
         let converted = convert::convert(object.get(), version).ok()?;
         RawValue::from_string(String::from_utf8(converted.json).ok()?).ok()
     };
-    parks(object).then(other).flatten().map_or(Cow::Borrowed(object), Cow::Owned)
+    other().map_or(Cow::Borrowed(object), Cow::Owned)
 }
 
-/// The versions in which an object has to be looked at to know what is said of it.
-fn versions(parks: bool) -> &'static [Version] {
-    if parks { &[Version::V1beta1, Version::V1alpha1] } else { &[Version::V1beta1] }
-}
-
-/// What a write changes in any version. A status has writes of its own, and this is none of them: where it changes, an
-/// annotation does it.
+/// What a write changes. A status has writes of its own, and this is none of them: where it changes, an annotation does it.
 fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
+    if spec::changed(old, new)? {
+        return Ok(Some(Change::Spec));
+    }
+    if !parks(old) && !parks(new) {
+        return Ok(None);
+    }
     let status_written = spec::status_changed(old, new);
-    for version in versions(parks(old) || parks(new)) {
-        let (old, new) = (read_in(*version, old), read_in(*version, new));
+    for version in [Version::V1beta1, Version::V1alpha1] {
+        let (old, new) = (read_in(version, old), read_in(version, new));
         if spec::changed(&old, &new)? {
             return Ok(Some(Change::Spec));
         }
@@ -85,7 +85,8 @@ fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
 }
 
 fn create(object: &RawValue, namespace: Option<&str>, name: Option<&str>) -> Result<Question, Fault> {
-    match Candidate::from_json(read_in(Version::V1beta1, object).get(), namespace) {
+    let stored = if parks(object) { read_in(Version::V1beta1, object) } else { Cow::Borrowed(object) };
+    match Candidate::from_json(stored.get(), namespace) {
         Ok(mut candidate) => {
             // The request names what the object leaves to it.
             candidate.name = candidate.name.or_else(|| name.filter(|name| !name.is_empty()).map(Into::into));
