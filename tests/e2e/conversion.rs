@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use lockkeeper::convert::{Version, convert};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -152,6 +153,41 @@ async fn watched(world: &World<'_>, api: &Api<DynamicObject>, name: &str, versio
     }
 }
 
+/// As people keep manifests: one that went through `lockkeeper convert` is applied over the one that it was, and the other way
+/// around, by kubectl's own patch and by the server's.
+#[tokio::test]
+async fn kubectl_applies_in_one_version_what_it_applied_in_the_other() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "applied").await;
+    for (way, first) in
+        [("--server-side=false", OLD), ("--server-side", OLD), ("--server-side=false", HUB), ("--server-side", HUB)]
+    {
+        for kind in KINDS {
+            let name = format!("{}-{first}{}", kind.to_lowercase(), way.len());
+            if kind == "WorkflowExecution" {
+                world.request(&format!("rr-{name}"), &name, json!({"overallPhase": "Analyzing"})).await;
+            }
+            let old = written(&world, OLD, kind, &name);
+            let hub = convert(&old.to_string(), Version::V1beta1).unwrap().json;
+            let hub: Value = serde_json::from_slice(&hub).unwrap();
+            let second = if first == OLD { HUB } else { OLD };
+            for (turn, version) in [first, second, first, first, second].into_iter().enumerate() {
+                let mut manifest = if version == OLD { old.clone() } else { hub.clone() };
+                manifest["metadata"]["labels"] = json!({"turn": turn.to_string()});
+                let applied =
+                    stage.server.kubectl(ADMIN, &["apply", way, "-f", "-"], Some(&manifest.to_string())).await;
+                assert!(applied.success(), "{kind} {first} first, now {version}: {applied}");
+                for reads in [OLD, HUB] {
+                    let object = world.api_in(reads, kind).get(&name).await.unwrap();
+                    is_whole(&world, reads, &object);
+                    assert_eq!(object.metadata.labels.as_ref().unwrap()["turn"], turn.to_string());
+                    assert_eq!(object.metadata.generation, Some(1), "{kind} {version} {way}: a spec changed");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_status_is_written_through_either_version_and_the_spec_stands() {
     let Some(stage) = shared().await else { return };
@@ -187,6 +223,52 @@ async fn a_status_is_written_through_either_version_and_the_spec_stands() {
             assert!(told.to_string().contains(words), "{told}");
         }
     }
+}
+
+/// v1alpha1 cannot say them and no annotation has room for them; the API server prunes both versions by their schemas.
+#[tokio::test]
+async fn an_engines_large_settings_outlive_a_status_write_in_v1alpha1() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "large").await;
+    let candidate = |namespace: &str, name: &str, parent: &str, target: &str| {
+        let mut object = hub_wfe(namespace, name, parent, target);
+        object["spec"]["workflowRef"]["executionEngine"] = json!("ansible");
+        object["spec"]["workflowRef"]["engineConfig"] = json!({"playbookPath": "x.yml", "vars": "v".repeat(300_000)});
+        object
+    };
+    scene::create(&world, candidate, "we").await;
+    let [old, hub] = [OLD, HUB].map(|version| world.api_in(version, "WorkflowExecution"));
+    let before = hub.get("we").await.unwrap();
+    let mut object = old.get("we").await.unwrap();
+    object.data["status"] = status(OLD, "WorkflowExecution");
+    old.replace_status("we", &PostParams::default(), &object).await.unwrap();
+    let label = Patch::Merge(json!({"metadata": {"labels": {"patched-in": OLD}}}));
+    old.patch("we", &PatchParams::default(), &label).await.unwrap();
+    let after = hub.get("we").await.unwrap();
+    assert!(after.data["spec"] == before.data["spec"], "settings were lost");
+    assert_eq!((&after.data["status"], after.metadata.generation), (&status(HUB, "WorkflowExecution"), Some(1)));
+}
+
+/// By metadata alone nobody says what only a spec or a status may.
+#[tokio::test]
+async fn a_forged_annotation_is_refused_where_it_would_say_something() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "forged").await;
+    scene::create(&world, stage::wfe, "we").await;
+    let [old, hub] = [OLD, HUB].map(|version| world.api_in(version, "WorkflowExecution"));
+    let running = Patch::Merge(json!({"status": status(OLD, "WorkflowExecution")}));
+    old.patch_status("we", &PatchParams::default(), &running).await.unwrap();
+    let before = hub.get("we").await.unwrap();
+    for (path, value, reason) in [
+        ("/spec/target/clusterID", json!("elsewhere"), "SpecImmutable"),
+        ("/status/deduplicatedBy", json!("another"), "AnnotationReserved"),
+    ] {
+        let text = json!({"home": HUB, "patch": [{"op": "add", "path": path, "value": value}]}).to_string();
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"lockkeeper.kubernaut.ai/legacy": text}}}));
+        let told = old.patch("we", &PatchParams::default(), &patch).await.unwrap_err().to_string();
+        assert!(told.contains(reason), "{told}");
+    }
+    assert_eq!(hub.get("we").await.unwrap().data, before.data);
 }
 
 #[tokio::test]
