@@ -574,6 +574,23 @@ async fn what_an_annotation_parks_is_spec_as_well() {
     }
 }
 
+#[tokio::test]
+async fn a_cause_names_the_member_of_the_version_that_was_sent() {
+    let mut hub = candidate("until");
+    hub["apiVersion"] = json!("kubernaut.ai/v1beta1");
+    hub["spec"].as_object_mut().unwrap().remove("targetResource");
+    hub["spec"]["target"] = json!({"namespace": "payments", "kind": "Deployment", "name": "api"});
+    let house = house();
+    for (version, object, field) in
+        [("v1beta1", hub, "spec.target"), ("v1alpha1", candidate("until"), "spec.targetResource")]
+    {
+        let mut asked = review("CREATE", object, Value::Null);
+        asked["request"]["resource"]["version"] = json!(version);
+        let answer = house.review(&asked).await;
+        assert_eq!(answer.response()["status"]["details"]["causes"][0]["field"], field, "{}", answer.text);
+    }
+}
+
 /// Metadata is written by more people than a status is: it must not be a way to one.
 #[tokio::test]
 async fn an_annotation_says_nothing_of_a_status_that_no_status_write_said() {

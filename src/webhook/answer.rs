@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::review::Review;
 use crate::api::facts::ReadError;
+use crate::convert::Version;
 use crate::fault::Fault;
 use crate::line::one_line;
 use crate::routing::{Because, Hold, Reason, Verdict};
@@ -249,7 +250,7 @@ fn refusal(review: &Review<'_>, verdict: &Verdict) -> Option<Status> {
     let hold = verdict.hold.as_ref()?;
     // The API takes an int32 and turns it into the header Retry-After.
     let retry = verdict.retry_after_seconds().map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX));
-    Some(denial(review, verdict.code(), verdict.message().unwrap_or_default(), causes(hold), retry))
+    Some(denial(review, verdict.code(), verdict.message().unwrap_or_default(), causes(review, hold), retry))
 }
 
 fn denial(review: &Review<'_>, code: u16, message: String, causes: Vec<StatusCause>, retry: Option<i32>) -> Status {
@@ -269,7 +270,7 @@ fn denial(review: &Review<'_>, code: u16, message: String, causes: Vec<StatusCau
 }
 
 /// A hold is one cause; a malformed object has one for each field, since kubectl prints nothing else of a 422.
-fn causes(hold: &Hold) -> Vec<StatusCause> {
+fn causes(review: &Review<'_>, hold: &Hold) -> Vec<StatusCause> {
     match &hold.because {
         Because::Malformed(causes) => causes
             .iter()
@@ -283,8 +284,16 @@ fn causes(hold: &Hold) -> Vec<StatusCause> {
         _ => vec![StatusCause {
             reason: hold.reason.as_str().to_owned(),
             message: hold.what(),
-            field: hold.field().to_owned(),
+            field: member(review, hold.field()).to_owned(),
         }],
+    }
+}
+
+/// A member of `v1alpha1` in the version of the review.
+fn member<'f>(review: &Review<'_>, field: &'f str) -> &'f str {
+    match (review.version(), field) {
+        (Some(Version::V1beta1), "spec.targetResource") => "spec.target",
+        _ => field,
     }
 }
 

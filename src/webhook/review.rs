@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::api::facts::{Mapping, ObjectKey, locate, plainly};
+use crate::convert::Version;
 
 /// One AdmissionReview request.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Review<'a> {
 #[derive(Debug)]
 struct About<'a> {
     group: Option<Cow<'a, str>>,
+    version: Option<Cow<'a, str>>,
     resource: Option<Cow<'a, str>>,
     sub_resource: Option<Cow<'a, str>>,
 }
@@ -97,6 +99,12 @@ impl<'a> Review<'a> {
         self.about.foreign(sub_resource)
     }
 
+    /// The version that the object is in, as far as the request says.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.about.version.as_deref().and_then(Version::from_text)
+    }
+
     /// The object's name as the request gives it; a deletecollection gives it in the old object only.
     #[must_use]
     pub fn name(&self) -> Option<Cow<'a, str>> {
@@ -153,6 +161,8 @@ struct WireResource<'a> {
     #[serde(borrow)]
     group: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    version: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     resource: Option<Cow<'a, str>>,
 }
 
@@ -202,7 +212,12 @@ impl<'a> Wire<'a> {
             namespace: request.namespace,
             object: request.object,
             old_object: request.old_object,
-            about: About { group: resource.group, resource: resource.resource, sub_resource: request.sub_resource },
+            about: About {
+                group: resource.group,
+                version: resource.version,
+                resource: resource.resource,
+                sub_resource: request.sub_resource,
+            },
         })
     }
 }
