@@ -1,0 +1,215 @@
+//! One leader among the replicas, by client-go's rules: a Lease is compared and swapped, a rival's runs out when we have seen
+//! no change of it for as long as it says, and a leader that cannot renew stands down before anybody else may start.
+
+use std::future::Future;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// How long what lasts. A rival waits `duration` from the last change that it saw; a leader gives up `renew_within` after the
+/// last renewal that it began, which is sooner.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    pub duration: Duration,
+    pub renew_within: Duration,
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    /// As Kubernetes' own components.
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { duration: seconds(15), renew_within: seconds(10), retry: seconds(2) }
+    }
+}
+
+/// A replica that would lead.
+pub struct Candidate {
+    pub leases: Api<Lease>,
+    pub lease: String,
+    /// Another one for each life of each replica.
+    pub identity: String,
+    pub timing: Timing,
+}
+
+/// What a candidate knows of the Lease: as it saw it last, and since when it has been so.
+struct Sight {
+    lease: Lease,
+    since: Instant,
+}
+
+/// What may be done about a Lease that looks like this.
+#[derive(Debug, PartialEq, Eq)]
+enum Move {
+    /// It is ours, or nobody's any more: write it.
+    Take,
+    /// Its holder may still act.
+    Wait,
+}
+
+/// A call that did not tell whether we lead.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{0}")]
+    Call(#[from] kube::Error),
+    #[error("no answer in time")]
+    Late,
+}
+
+impl Candidate {
+    /// Runs the work whenever this replica leads, until it is told to stop; the Lease is given back then. Work is dropped where
+    /// it stands when this replica no longer leads.
+    pub async fn lead<F: Future<Output = ()>>(
+        self,
+        stop: CancellationToken,
+        told: impl Fn(bool),
+        work: impl Fn() -> F,
+    ) {
+        let mut sight = None;
+        loop {
+            let renewed = tokio::select! {
+                renewed = self.acquire(&mut sight) => renewed,
+                () = stop.cancelled() => return,
+            };
+            tracing::info!(lease = self.lease, identity = self.identity, "leading");
+            told(true);
+            let stopped = tokio::select! {
+                biased;
+                () = stop.cancelled() => true,
+                () = self.hold(&mut sight, renewed) => false,
+                // Work ends only when it is dropped.
+                () = work() => false,
+            };
+            told(false);
+            if stopped {
+                self.release(&mut sight).await;
+                return;
+            }
+            tracing::warn!(lease = self.lease, identity = self.identity, "no longer leading; loops stand still");
+        }
+    }
+
+    /// Until it is ours; when the call that made it so began.
+    async fn acquire(&self, sight: &mut Option<Sight>) -> Instant {
+        let mut told = String::new();
+        loop {
+            let began = Instant::now();
+            match self.attempt(sight, began + self.timing.renew_within).await {
+                Ok(true) => return began,
+                Ok(false) => told.clear(),
+                Err(error) => {
+                    let error = error.to_string();
+                    if error != told {
+                        tracing::warn!(lease = self.lease, error, "cannot ask for the lease; asking again");
+                        told = error;
+                    }
+                }
+            }
+            sleep(self.timing.retry).await;
+        }
+    }
+
+    /// Until it is lost, or could be before we heard of it.
+    async fn hold(&self, sight: &mut Option<Sight>, mut renewed: Instant) {
+        loop {
+            let end = renewed + self.timing.renew_within;
+            sleep_until((Instant::now() + self.timing.retry).min(end)).await;
+            let began = Instant::now();
+            if began >= end {
+                return;
+            }
+            match self.attempt(sight, end).await {
+                Ok(true) => renewed = began,
+                Ok(false) => return,
+                Err(error) => tracing::warn!(lease = self.lease, %error, "the lease was not renewed; trying again"),
+            }
+        }
+    }
+
+    /// One look, and where that allows one write. False: somebody else leads, or was quicker.
+    async fn attempt(&self, sight: &mut Option<Sight>, end: Instant) -> Result<bool, Failed> {
+        let in_time = |found: Result<_, _>| found.map_err(|_| Failed::Late);
+        let Some(found) = in_time(timeout_at(end, self.leases.get_opt(&self.lease)).await)?? else {
+            let wanted = self.next(None);
+            let made = in_time(timeout_at(end, self.leases.create(&PostParams::default(), &wanted)).await)?;
+            return self.written(sight, made);
+        };
+        let now = Instant::now();
+        let seen = match sight.take() {
+            Some(seen) if seen.lease.spec == found.spec => Sight { lease: found, ..seen },
+            _ => Sight { lease: found, since: now },
+        };
+        let seen = sight.insert(seen);
+        if seen.allows(&self.identity, now) == Move::Wait {
+            return Ok(false);
+        }
+        let wanted = self.next(Some(&seen.lease));
+        let put = in_time(timeout_at(end, self.leases.replace(&self.lease, &PostParams::default(), &wanted)).await)?;
+        self.written(sight, put)
+    }
+
+    fn written(&self, sight: &mut Option<Sight>, answer: kube::Result<Lease>) -> Result<bool, Failed> {
+        match answer {
+            Ok(lease) => {
+                *sight = Some(Sight { lease, since: Instant::now() });
+                Ok(true)
+            }
+            // Somebody else wrote first.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The Lease as we write it. Its resource version makes the API server compare and swap.
+    fn next(&self, before: Option<&Lease>) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let was = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let ours = was.holder_identity.as_deref() == Some(&*self.identity);
+        let transitions = was.lease_transitions.unwrap_or(0) + i32::from(before.is_some() && !ours);
+        let spec = LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(i32::try_from(self.timing.duration.as_secs()).unwrap_or(i32::MAX)),
+            acquire_time: if ours { was.acquire_time.clone() } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(transitions),
+            ..was
+        };
+        let metadata = before.map_or_else(
+            || ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() },
+            |lease| lease.metadata.clone(),
+        );
+        Lease { metadata, spec: Some(spec) }
+    }
+
+    /// So that the next leader need not wait.
+    async fn release(&self, sight: &mut Option<Sight>) {
+        let Some(Sight { mut lease, .. }) = sight.take() else { return };
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&*self.identity)) else {
+            return;
+        };
+        spec.holder_identity = Some(String::new());
+        spec.lease_duration_seconds = Some(1);
+        let end = Instant::now() + self.timing.retry;
+        match timeout_at(end, self.leases.replace(&self.lease, &PostParams::default(), &lease)).await {
+            Ok(Ok(_)) => tracing::info!(lease = self.lease, "the lease is given back"),
+            Ok(Err(error)) => tracing::warn!(lease = self.lease, %error, "the lease is not given back; it runs out"),
+            Err(_) => tracing::warn!(lease = self.lease, "the lease is not given back in time; it runs out"),
+        }
+    }
+}
+
+impl Sight {
+    /// The holder's own time is not looked at: clocks differ, and only that nothing changed for so long is certain.
+    fn allows(&self, identity: &str, now: Instant) -> Move {
+        let Some(spec) = &self.lease.spec else { return Move::Take };
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        let lasts = Duration::from_secs(spec.lease_duration_seconds.unwrap_or(0).max(0).unsigned_abs().into());
+        if holder.is_empty() || holder == identity || now >= self.since + lasts { Move::Take } else { Move::Wait }
+    }
+}

@@ -1,0 +1,10 @@
+//! The slow hand: what an admitted execution needs done, one step at a time, by the one replica that leads.
+//!
+//! In: stored objects, what the index knows, the time. Out: one API call after the other, each of which may be the last one
+//! before a crash.
+//! Never: answers a request; does anything while another replica may lead.
+//! Fails: an API call that fails is tried again, later and later; what cannot succeed ends the execution and says why.
+
+mod lease;
+
+pub use lease::{Candidate, Timing};
