@@ -50,10 +50,7 @@ impl Migrate {
         super::runtime()?.block_on(async {
             let stop = CancellationToken::new();
             let server = Server::new(state::client().await?, stop.clone());
-            let aim = Aim {
-                to: self.to.into(),
-                remains: if self.alone { Remains::Alone } else { Remains::Both },
-            };
+            let aim = Aim { to: self.to.into(), remains: if self.alone { Remains::Alone } else { Remains::Both } };
             let mut migration = Migration { server, aim, teller: Teller::new(self.output), kinds: Vec::new() };
             let ended = tokio::select! {
                 biased;
@@ -236,11 +233,16 @@ impl Migration {
             }
             Ok(End::Strays) => return Ok(complain(strays, "would not come home: nothing was written")),
             Ok(End::Left) => {
-                return Ok(complain(named, "left: storedVersions stays as it is; see what refuses them, then run the same command again"));
+                return Ok(complain(
+                    named,
+                    "left: storedVersions stays as it is; see what refuses them, then run the same command again",
+                ));
             }
             Err(Trouble::Refusal(refusal)) => return Ok(no(&refusal.to_string())),
             Err(Trouble::Interrupted) => return Ok(no(&format!("interrupted: {again}"))),
-            Err(trouble @ (Trouble::Changed(_) | Trouble::Unnoticed(_))) => return Ok(no(&format!("{trouble}; {again}"))),
+            Err(trouble @ (Trouble::Changed(_) | Trouble::Unnoticed(_))) => {
+                return Ok(no(&format!("{trouble}; {again}")));
+            }
             Err(trouble) if kinds.iter().any(|kind| !kind.done.is_empty() || kind.moved.seen() > 0) => {
                 anyhow::bail!("{trouble}; {again}")
             }

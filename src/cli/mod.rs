@@ -146,7 +146,10 @@ mod tests {
                 "invalid value 'self' for '--tls-mode <MODE>': a self-managed certificate is not built yet; use files or dev",
             ),
             (vec!["conformance"], "unrecognized subcommand 'conformance'"),
-            (vec!["migrate", "--to", "v1"], "invalid value 'v1' for '--to <VERSION>' [possible values: v1alpha1, v1beta1]"),
+            (
+                vec!["migrate", "--to", "v1"],
+                "invalid value 'v1' for '--to <VERSION>' [possible values: v1alpha1, v1beta1]",
+            ),
             (vec!["convert", "f.yaml"], "the following required arguments were not provided: --to <VERSION>"),
             (
                 vec!["convert", "f.yaml", "--to", "v2"],

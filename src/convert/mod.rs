@@ -11,9 +11,9 @@ mod park;
 mod shape;
 mod table;
 mod target;
-mod trip;
 #[cfg(test)]
 mod tests;
+mod trip;
 
 pub use park::LEGACY;
 pub use table::{KINDS, Kind, Row, Shape};

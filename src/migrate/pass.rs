@@ -131,7 +131,8 @@ impl Pass<'_> {
 
     async fn store_anew(&self, object: Name, since: Option<u64>) -> Result<Outcome, Trouble> {
         let Name { name, namespace, resource_version } = object;
-        let path = format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{}/{name}", self.version.as_str(), self.plural);
+        let path =
+            format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{}/{name}", self.version.as_str(), self.plural);
         let before = resource_version.parse::<u64>().ok();
         for _ in 0..NOTICED_WITHIN {
             match self.server.store_anew(&path, self.plural).await {

@@ -65,7 +65,9 @@ pub enum Refusal {
         "{0} is not lockkeeper's, and does not serve v1alpha1 and v1beta1 by a conversion webhook: there is nothing to move"
     )]
     Foreign(String),
-    #[error("{0} does not serve {1}: serve it first (helm upgrade --set crds.conversion=true, with a lockkeeper that runs)")]
+    #[error(
+        "{0} does not serve {1}: serve it first (helm upgrade --set crds.conversion=true, with a lockkeeper that runs)"
+    )]
     NotServed(String, &'static str),
     #[error(
         "{0} stores {1}, and its conversion strategy is {2}: written now, these objects would lose what {3} calls by another name; \

@@ -34,7 +34,9 @@ pub enum Trouble {
     Refusal(#[from] Refusal),
     #[error("you may not {0}: docs/migration.md has the ClusterRole that migrate needs")]
     Forbidden(String),
-    #[error("the API server does not know this user (401 Unauthorized); renew the token or certificate in the kubeconfig")]
+    #[error(
+        "the API server does not know this user (401 Unauthorized); renew the token or certificate in the kubeconfig"
+    )]
     Unknown,
     #[error("the API server refused ({0}): {1}")]
     Refused(u16, String),
@@ -235,7 +237,9 @@ impl Answer {
             401 => Trouble::Unknown,
             // A webhook refuses with the same code; then it is about this object.
             403 if !said.starts_with("admission webhook") => Trouble::Forbidden(right.to_owned()),
-            410 => Trouble::Expired(status.and_then(|status| status.metadata?.continue_).filter(|token| !token.is_empty())),
+            410 => {
+                Trouble::Expired(status.and_then(|status| status.metadata?.continue_).filter(|token| !token.is_empty()))
+            }
             409 | 429 | 500..600 => return Hitch::Passing { code: Some(code), said: format!("{said} ({code})"), wait },
             _ => Trouble::Refused(code, said),
         })

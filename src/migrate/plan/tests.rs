@@ -28,7 +28,8 @@ fn with(changes: &[(&str, Value)]) -> Definition {
 fn after(definition: &Definition, step: Step, to: Version) -> Value {
     let mut crd = upgraded();
     for (at, offered) in definition.spec.versions.iter().enumerate() {
-        crd["spec"]["versions"][at] = json!({"name": offered.name, "served": offered.served, "storage": offered.storage});
+        crd["spec"]["versions"][at] =
+            json!({"name": offered.name, "served": offered.served, "storage": offered.storage});
     }
     json_patch::patch(&mut crd, &serde_json::from_value(patch(definition, step, to)).unwrap()).unwrap();
     crd
@@ -55,9 +56,12 @@ fn a_state_asks_for_its_steps() {
         ("not ours by name, and it converts", with(std::slice::from_ref(&foreign)), UP, vec![Rewrite, Trim]),
         ("done", with(&[stored(json!(["v1beta1"]))]), UP, vec![]),
         ("the way back", with(&[]), DOWN, vec![Store, Rewrite, Trim]),
-        ("the way back from a cluster that never had v1alpha1", with(&[stored(json!(["v1beta1"]))]), DOWN, vec![
-            Store, Rewrite, Trim,
-        ]),
+        (
+            "the way back from a cluster that never had v1alpha1",
+            with(&[stored(json!(["v1beta1"]))]),
+            DOWN,
+            vec![Store, Rewrite, Trim],
+        ),
         ("the way back, stopped midway", with(&old_stored), DOWN, vec![Rewrite, Trim]),
         ("the way back, done", with(&[&old_stored[..], &[stored(json!(["v1alpha1"]))]].concat()), DOWN, vec![]),
         ("the way back, regretted", with(&old_stored), UP, vec![Store, Rewrite, Trim]),
@@ -84,7 +88,11 @@ fn a_refusal_says_what_to_do_first() {
         (vec![foreign, nobody.clone()], UP, "is not lockkeeper's"),
         (vec![("/spec/versions/1/served", json!(false))], DOWN, "does not serve v1alpha1"),
         (vec![nobody], UP, "its conversion strategy is None"),
-        (vec![("/status/storedVersions", json!(["v1", "v1beta1"]))], UP, "stored as v1, which lockkeeper does not convert"),
+        (
+            vec![("/status/storedVersions", json!(["v1", "v1beta1"]))],
+            UP,
+            "stored as v1, which lockkeeper does not convert",
+        ),
     ] {
         let refused = plan(&with(&changes), aim).unwrap_err().to_string();
         assert!(refused.starts_with("workflowexecutions.kubernaut.ai ") && refused.contains(said), "{refused}");
