@@ -234,3 +234,76 @@ async fn it_says_what_is_missing() {
          docs/migration.md has the ClusterRole that migrate needs\n"
     );
 }
+
+/// `helm uninstall` with its hook; this test is the kubelet that runs the Job.
+#[tokio::test]
+async fn an_uninstall_leaves_crds_that_nobody_need_convert() {
+    let Some(release) = Release::installed().await else { return };
+    let world = World::new(&release.server, "left").await;
+    store(&world, 20).await;
+    let process = run_as_the_chart_says(&release.server, release.port).await;
+    release.upgraded(true).await;
+    eventually("v1beta1 is served", LONG, || async { try_lists(&world, HUB).await }).await;
+    let before = as_read(&world).await;
+
+    let uninstall = ["uninstall", "lockkeeper", "--namespace", RELEASE_NAMESPACE, "--timeout", "120s"];
+    let (gone, ()) = tokio::join!(release.server.helm(ADMIN, &uninstall, None), run_job(&release.server));
+    gone.expect_success();
+    process.stop();
+
+    let left = ["get", "clusterrole,clusterrolebinding,serviceaccount,job", "-A", "-o", "name"];
+    let left = release.server.kubectl(ADMIN, &left, None).await.expect_success();
+    assert!(!left.stdout.contains("lockkeeper"), "{left}");
+    assert_eq!(release.in_etcd().await, BTreeMap::from([(api_version(OLD), 20)]));
+    for crd in release.crds().await {
+        assert_eq!(crd["spec"]["conversion"], json!({"strategy": "None"}));
+        assert_eq!(crd["status"]["storedVersions"], json!([OLD]));
+        let served = crd["spec"]["versions"].as_array().unwrap().iter().filter(|version| version["served"] == true);
+        assert_eq!(served.map(|version| &version["name"]).collect::<Vec<_>>(), [OLD]);
+    }
+    eventually("read without a server", LONG, || async {
+        let now = as_read(&world).await;
+        if now == before { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+    world.request("new", "new", json!({"overallPhase": "Analyzing"})).await;
+
+    // Whoever installs again has both versions, whoever does not can be rid of it all.
+    let url = format!("webhook.url=https://127.0.0.1:{}", release.port);
+    release.helm("install", &["--set", &url, "--set", "webhook.failurePolicy=Ignore"]).await.expect_success();
+    let _process = run_as_the_chart_says(&release.server, release.port).await;
+    eventually("v1beta1 is served again", LONG, || async { try_lists(&world, HUB).await }).await;
+    migrate(&release.server, ADMIN, &["--alone"]).await.expect_success();
+    assert_eq!(release.in_etcd().await, BTreeMap::from([(api_version(HUB), 21)]));
+    let refused = release.migrate(&["--to", OLD]).await.expect_failure();
+    assert!(refused.stderr.contains("does not serve v1alpha1"), "{refused}");
+    let names =
+        ["delete", "crd", "workflowexecutions.kubernaut.ai", "remediationrequests.kubernaut.ai", "--timeout=30s"];
+    release.server.kubectl(ADMIN, &names, None).await.expect_success();
+}
+
+/// What a kubelet and the Job's controller would do: the container's command with the pod's token, then the Job's end.
+async fn run_job(server: &ApiServer) {
+    let get = ["get", "job", "lockkeeper-uninstall", "-n", RELEASE_NAMESPACE, "-o", "json"];
+    let job = eventually("the hook makes its Job", LONG, || async {
+        let output = server.kubectl(ADMIN, &get, None).await;
+        if output.success() { Ok(output.stdout) } else { Err(output.to_string()) }
+    })
+    .await;
+    let job: Value = serde_json::from_str(&job).unwrap();
+    let pod = &job["spec"]["template"]["spec"];
+    let args: Vec<_> =
+        pod["containers"][0]["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    let account = pod["serviceAccountName"].as_str().unwrap();
+    let token = server.service_account_token(RELEASE_NAMESPACE, account).await.unwrap();
+    let kubeconfig = server.kubeconfig_for_token(&token).unwrap();
+    let ran = server.run(LOCKKEEPER.as_ref(), &kubeconfig, &args, None).await.expect_success();
+    assert!(ran.stdout.contains("nobody need convert; lockkeeper can be uninstalled"), "{ran}");
+    let now = stage::in_seconds(0);
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now});
+    let status = json!({"status": {"startTime": now, "completionTime": now, "succeeded": 1,
+        "conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}});
+    let patch =
+        ["patch", "job", "lockkeeper-uninstall", "-n", RELEASE_NAMESPACE, "--subresource=status", "--type=merge", "-p"];
+    server.kubectl(ADMIN, &[&patch[..], &[&status.to_string()]].concat(), None).await.expect_success();
+}
