@@ -137,7 +137,7 @@ impl Pass<'_> {
         for _ in 0..NOTICED_WITHIN {
             match self.server.store_anew(&path, self.plural).await {
                 Ok(stored) if stored != resource_version => return Ok(Outcome::Moved),
-                Ok(_) if !before.zip(since).is_some_and(|(before, since)| before < since) => return Ok(Outcome::There),
+                Ok(_) if before.zip(since).is_none_or(|(before, since)| before >= since) => return Ok(Outcome::There),
                 Ok(_) => self.server.pause(Duration::from_secs(1)).await?,
                 Err(Trouble::Refused(404, _)) => return Ok(Outcome::Gone),
                 Err(Trouble::Refused(code, said)) => {
