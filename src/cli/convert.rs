@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::output::{self, Paint};
 use super::{Ended, state, yaml};
 use crate::cluster::each_object;
-use crate::convert::{KINDS, Unconvertible, Version, called, convert, same};
+use crate::convert::{KINDS, Unconvertible, Version, called, convert, there_and_back};
 use crate::line::one_line;
 use crate::manifest::{self, Document};
 
@@ -45,8 +45,8 @@ enum Form {
     Json,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum To {
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum To {
     #[value(name = "v1alpha1")]
     V1alpha1,
     #[value(name = "v1beta1")]
@@ -171,23 +171,6 @@ struct Line<'a> {
     identical: bool,
     parked: &'a [String],
     problem: Option<&'a str>,
-}
-
-/// An object that went there and back.
-struct Trip {
-    from: Version,
-    to: Version,
-    parked: Vec<String>,
-    identical: bool,
-}
-
-fn there_and_back(object: &str) -> Result<Trip, Unconvertible> {
-    let from = convert(object, Version::V1beta1)?.from;
-    let to = if from == Version::V1alpha1 { Version::V1beta1 } else { Version::V1alpha1 };
-    let there = convert(object, to)?;
-    let home = convert(&String::from_utf8_lossy(&there.json), from)?;
-    let identical = same(&String::from_utf8_lossy(&home.json), object);
-    Ok(Trip { from, to, parked: there.parked, identical })
 }
 
 impl Tally {

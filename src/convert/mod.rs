@@ -13,9 +13,11 @@ mod table;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trip;
 
 pub use park::LEGACY;
 pub use table::{KINDS, Kind, Row, Shape};
+pub use trip::{Trip, there_and_back};
 
 use node::Node;
 use park::Parked;
@@ -36,6 +38,14 @@ impl Version {
         match self {
             Self::V1alpha1 => "v1alpha1",
             Self::V1beta1 => "v1beta1",
+        }
+    }
+
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::V1alpha1 => Self::V1beta1,
+            Self::V1beta1 => Self::V1alpha1,
         }
     }
 

@@ -14,9 +14,9 @@ use crate::stage::{self, CHART, GATE, Stage, World, in_seconds};
 use crate::status::scene;
 use crate::support::{self, ACTION, ADMIN, Options, eventually};
 
-const OLD: &str = "v1alpha1";
-const HUB: &str = "v1beta1";
-const KINDS: [&str; 2] = ["RemediationRequest", "WorkflowExecution"];
+pub const OLD: &str = "v1alpha1";
+pub const HUB: &str = "v1beta1";
+pub const KINDS: [&str; 2] = ["RemediationRequest", "WorkflowExecution"];
 /// A watch of lockkeeper's lasts ten seconds here; it looks for versions before each.
 const NEXT_LOOK: Duration = Duration::from_secs(40);
 
@@ -37,7 +37,7 @@ async fn own() -> Option<Stage> {
 }
 
 /// A WorkflowExecution as v1beta1 has it; the target is namespace/kind/name.
-fn hub_wfe(namespace: &str, name: &str, parent: &str, target: &str) -> Value {
+pub fn hub_wfe(namespace: &str, name: &str, parent: &str, target: &str) -> Value {
     let mut object = stage::wfe(namespace, name, parent, target);
     let parts: Vec<&str> = target.split('/').collect();
     object["apiVersion"] = json!("kubernaut.ai/v1beta1");
@@ -63,7 +63,7 @@ fn written(world: &World<'_>, version: &str, kind: &str, name: &str) -> Value {
 }
 
 /// A status with a member that the other version has in another place.
-fn status(version: &str, kind: &str) -> Value {
+pub fn status(version: &str, kind: &str) -> Value {
     let until = "2026-01-05T12:00:00Z";
     match (kind, version) {
         ("WorkflowExecution", HUB) => json!({"phase": "Running", "execution": {"ref": {"name": "wfe-1"}}}),
@@ -358,7 +358,7 @@ async fn objects_are_converted_while_the_gate_is_not_ready() {
 }
 
 /// Objects that are stored before the CRD changes: 500, or LOCKKEEPER_STORED, for measuring by hand.
-fn stored() -> usize {
+pub fn stored() -> usize {
     std::env::var("LOCKKEEPER_STORED").map_or(500, |count| count.parse().unwrap())
 }
 
@@ -435,7 +435,7 @@ fn names(count: usize, kind: &str) -> Vec<String> {
     (0..count / KINDS.len()).map(|number| format!("{}-{number:05}", kind.to_lowercase())).collect()
 }
 
-async fn store(world: &World<'_>, count: usize) {
+pub async fn store(world: &World<'_>, count: usize) {
     for kind in KINDS {
         let api = world.api_in(OLD, kind);
         stream::iter(names(count, kind))
@@ -456,7 +456,7 @@ async fn store(world: &World<'_>, count: usize) {
 }
 
 /// Everything of both kinds, by name.
-async fn try_lists(world: &World<'_>, version: &str) -> kube::Result<[Vec<DynamicObject>; 2]> {
+pub async fn try_lists(world: &World<'_>, version: &str) -> kube::Result<[Vec<DynamicObject>; 2]> {
     let mut lists = [Vec::new(), Vec::new()];
     for (kind, list) in KINDS.into_iter().zip(&mut lists) {
         *list = world.api_in(version, kind).list(&ListParams::default()).await?.items;
@@ -464,7 +464,7 @@ async fn try_lists(world: &World<'_>, version: &str) -> kube::Result<[Vec<Dynami
     Ok(lists)
 }
 
-async fn lists(world: &World<'_>, version: &str) -> [Vec<DynamicObject>; 2] {
+pub async fn lists(world: &World<'_>, version: &str) -> [Vec<DynamicObject>; 2] {
     try_lists(world, version).await.unwrap()
 }
 
