@@ -2,6 +2,7 @@
 //! keep their form and depth costs nothing.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -73,6 +74,15 @@ impl<'a> Node<'a> {
     pub fn text(&self) -> Option<Cow<'_, str>> {
         let Self::Text(text) = self else { return None };
         serde_json::from_str::<Text<'_>>(text).ok().map(|text| text.0)
+    }
+
+    /// About as long as it is written.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Object(members) => members.iter().map(|(name, value)| name.len() + 4 + value.weight()).sum(),
+            Self::List(items) => items.iter().map(|item| 1 + item.weight()).sum(),
+        }
     }
 
     pub fn is_null(&self) -> bool {
@@ -160,7 +170,7 @@ impl<'a> Node<'a> {
         }
         let Some(below) = depth.checked_sub(1) else { return self.to_string() == other.to_string() };
         if let (Some(a), Some(b)) = (self.open(), other.open()) {
-            let names = Names::of(b);
+            let names = Names::default();
             return a.len() == b.len()
                 && a.iter_mut().enumerate().all(|(place, (name, value))| {
                     let other = names.find(b, name, place).and_then(|at| b.get_mut(at));
@@ -223,25 +233,24 @@ impl fmt::Display for Node<'_> {
     }
 }
 
-/// Finds members by name: an object of a hundred thousand members must not take the square of that.
-pub(super) struct Names(Option<HashMap<String, usize>>);
+/// Finds members of one object by name: one of a hundred thousand members must not take the square of that.
+#[derive(Default)]
+pub(super) struct Names(OnceCell<HashMap<String, usize>>);
 
 impl Names {
     /// So few are looked through.
     const FEW: usize = 32;
 
-    pub fn of(members: &Members<'_>) -> Self {
-        let names = || members.iter().enumerate().rev().map(|(place, (name, _))| (name.to_string(), place)).collect();
-        Self((members.len() > Self::FEW).then(names))
-    }
-
     /// The first of this name; most stand where the same one stands in the other object.
     pub fn find(&self, members: &Members<'_>, name: &str, likely: usize) -> Option<usize> {
-        match &self.0 {
-            Some(names) => names.get(name).copied(),
-            None if members.get(likely).is_some_and(|(other, _)| other == name) => Some(likely),
-            None => members.iter().position(|(other, _)| other == name),
+        if members.get(likely).is_some_and(|(other, _)| other == name) {
+            return Some(likely);
         }
+        if members.len() <= Self::FEW {
+            return members.iter().position(|(other, _)| other == name);
+        }
+        let names = || members.iter().enumerate().rev().map(|(place, (name, _))| (name.to_string(), place)).collect();
+        self.0.get_or_init(names).get(name).copied()
     }
 }
 
