@@ -202,8 +202,11 @@ fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>,
         back(&mut said);
         said
     };
-    let mut visible = said(object);
     let patch = park::in_order(&parked.patch);
+    if patch.is_empty() {
+        return park::restore_metadata(object, &parked.patch);
+    }
+    let mut visible = said(object);
     // All at once, and where that says too much by halves, down to the one that does.
     let mut left = vec![&patch[..]];
     let weight: usize = object.weight() + patch.iter().map(|operation| operation.weight()).sum::<usize>();

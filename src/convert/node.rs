@@ -27,7 +27,7 @@ impl<'a> Node<'a> {
     }
 
     pub fn string(text: &str) -> Node<'static> {
-        Node::Text(Cow::Owned(serde_json::Value::from(text).to_string()))
+        Node::Text(Cow::Owned(quoted(text)))
     }
 
     pub fn empty() -> Self {
@@ -136,7 +136,7 @@ impl<'a> Node<'a> {
     }
 
     /// Puts a member in, with the objects on the way to it. False: what stands on the way is none.
-    pub fn put(&mut self, path: &str, value: Self) -> bool {
+    pub fn put(&mut self, path: &'static str, value: Self) -> bool {
         let (parent, name) = split(path);
         let place = match parent {
             Some(parent) => self.reach(parent),
@@ -147,10 +147,10 @@ impl<'a> Node<'a> {
         true
     }
 
-    fn reach(&mut self, path: &str) -> Option<&mut Members<'a>> {
+    fn reach(&mut self, path: &'static str) -> Option<&mut Members<'a>> {
         path.split('.').try_fold(self.open()?, |members, name| {
             if !members.iter().any(|(key, _)| key == name) {
-                members.push((Cow::Owned(name.to_owned()), Self::empty()));
+                members.push((Cow::Borrowed(name), Self::empty()));
             }
             members.iter_mut().rev().find(|(key, _)| key == name)?.1.open()
         })
@@ -254,10 +254,15 @@ impl Names {
     }
 }
 
-pub(super) fn set<'a>(members: &mut Members<'a>, name: &str, value: Node<'a>) {
+fn quoted(text: &str) -> String {
+    // A string is always JSON.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+pub(super) fn set<'a>(members: &mut Members<'a>, name: &'static str, value: Node<'a>) {
     match members.iter_mut().rev().find(|(key, _)| key == name) {
         Some((_, place)) => *place = value,
-        None => members.push((Cow::Owned(name.to_owned()), value)),
+        None => members.push((Cow::Borrowed(name), value)),
     }
 }
 
