@@ -198,6 +198,7 @@ const TRIED: usize = 4 << 20;
 /// not pass.
 fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>, back: &dyn Fn(&mut Node<'a>)) {
     let said = |object: &Node<'a>| {
+        node::work::done(|| object.weight());
         let mut said = object.clone();
         back(&mut said);
         said

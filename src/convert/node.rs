@@ -39,6 +39,7 @@ impl<'a> Node<'a> {
         if let Self::Text(text) = self
             && text.starts_with('{')
         {
+            work::done(|| text.len());
             let members = match text {
                 Cow::Borrowed(text) => serde_json::from_str::<Opened<'a>>(text).ok()?.0,
                 Cow::Owned(text) => owned(serde_json::from_str::<Opened<'_>>(text).ok()?.0),
@@ -56,6 +57,7 @@ impl<'a> Node<'a> {
         if let Self::Text(text) = self
             && text.starts_with('[')
         {
+            work::done(|| text.len());
             let items = match text {
                 Cow::Borrowed(text) => serde_json::from_str::<Items<'a>>(text).ok()?.0,
                 Cow::Owned(text) => {
@@ -99,7 +101,9 @@ impl<'a> Node<'a> {
 
     /// The last member of this name counts, as with every decoder of the API server.
     pub fn get(&mut self, name: &str) -> Option<&mut Self> {
-        self.open()?.iter_mut().rev().find(|(key, _)| key == name).map(|(_, value)| value)
+        let members = self.open()?;
+        work::done(|| members.len());
+        members.iter_mut().rev().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// The member of this name, or the item in this place.
@@ -230,6 +234,26 @@ impl fmt::Display for Node<'_> {
         let mut out = Vec::new();
         self.write(&mut out);
         f.write_str(&String::from_utf8_lossy(&out))
+    }
+}
+
+/// Counts what is read and looked through, for the tests of how it grows.
+pub(super) mod work {
+    #[cfg(test)]
+    thread_local!(static DONE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    #[cfg(test)]
+    pub fn done(amount: impl FnOnce() -> usize) {
+        DONE.set(DONE.get() + amount());
+    }
+
+    #[cfg(not(test))]
+    pub fn done(_: impl FnOnce() -> usize) {}
+
+    /// Since it was last asked.
+    #[cfg(test)]
+    pub fn take() -> usize {
+        DONE.take()
     }
 }
 
