@@ -380,12 +380,18 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
     store(&world, count).await;
     let before = lists(&world, OLD).await;
     assert_eq!(before.iter().map(Vec::len).sum::<usize>(), count);
+    let odd = World::new(&server, "odd").await;
+    let hostile = hostile(&odd).await;
 
     let process = run_as_the_chart_says(&server, port).await;
     let upgrade = [&["upgrade"], &common[..], &["--reuse-values", "--set", "crds.conversion=true"]].concat();
     server.helm(ADMIN, &upgrade, None).await.expect_success();
+    let before_it = Spent::on_conversions(&server, &process).await;
     let (hub, took) = cold_lists(&world).await;
-    support::visible(&format!("{count} objects: a cold LIST through the version that is not stored took {took:?}"));
+    let spent = Spent::on_conversions(&server, &process).await.since(&before_it);
+    support::visible(&format!(
+        "{count} objects: a cold LIST through the version that is not stored took {took:?}; {spent}"
+    ));
     assert_eq!(lists(&world, OLD).await, before, "the upgrade alone changed what was stored");
     for (old, hub) in before.iter().zip(&hub) {
         assert_eq!(old.len(), hub.len());
@@ -395,6 +401,17 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
             assert_eq!(hub.data["status"]["legacy"], Value::Null, "{hub:?}");
         }
     }
+    // C-09: it is one object among others, parked, and the list reads.
+    let [requests, executions] = lists(&odd, HUB).await;
+    assert_eq!((requests.len(), executions.len()), (2, 3));
+    let there = executions.iter().find(|object| object.metadata.name.as_deref() == Some("hostile")).unwrap();
+    let legacy = &there.metadata.annotations.as_ref().unwrap()["lockkeeper.kubernaut.ai/legacy"];
+    assert!(legacy.contains("/spec/targetResource") && !legacy.contains("forged"), "{legacy}");
+    assert_eq!(there.data["status"]["conditions"].as_array().unwrap().len(), 2, "a map by type");
+    let mut home = lists(&odd, OLD).await;
+    let [_, executions] = &mut home;
+    let home = executions.iter_mut().find(|object| object.metadata.name.as_deref() == Some("hostile")).unwrap();
+    assert_eq!((&home.data, &home.metadata.annotations), (&hostile.data, &hostile.metadata.annotations));
     eventually("the gate reads the hub", NEXT_LOOK, || async {
         let log = process.log_text();
         let moved = |kind: &str| log.contains(&format!("/apis/kubernaut.ai/v1beta1/{kind}\""));
@@ -429,6 +446,68 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
     assert!(refused.stderr.contains("are stored as v1beta1"), "{refused}");
     let crd = object(&server, &["crd", "workflowexecutions.kubernaut.ai"]).await;
     assert_eq!(crd["status"]["storedVersions"], json!([OLD, HUB]));
+}
+
+/// What a schema of v1alpha1 lets in and the hub cannot say, as large as the API server takes it, between four decent objects;
+/// with an annotation that claims what was never parked.
+async fn hostile(world: &World<'_>) -> DynamicObject {
+    store(world, 4).await;
+    let mut object = written(world, OLD, "WorkflowExecution", "hostile");
+    let forged = json!({"home": HUB, "patch": [{"op": "add", "path": "/spec/target", "value": {"kind": "forged"}}]});
+    object["metadata"]["annotations"] =
+        json!({"lockkeeper.kubernaut.ai/legacy": forged.to_string(), "note": "\"".repeat(250_000)});
+    object["spec"]["targetResource"] = json!("a/b/c/d/e");
+    object["spec"]["executionConfig"] = json!({"timeout": "2562047h47m16.854775807s"});
+    let many: serde_json::Map<_, _> = (0..3_000).map(|i| (format!("P{i}"), json!("\u{1F600}\\"))).collect();
+    object["spec"]["parameters"] = Value::Object(many);
+    let object: DynamicObject = serde_json::from_value(object).unwrap();
+    let api = world.api_in(OLD, "WorkflowExecution");
+    api.create(&PostParams::default(), &object).await.unwrap();
+    let condition = |kind: &str, message: String| json!({"type": kind, "status": "True", "reason": "R", "message": message, "lastTransitionTime": "2026-01-05T10:00:00Z"});
+    let conditions: Vec<_> = (0..2_000).map(|i| condition(["A", "B"][i % 2], i.to_string())).collect();
+    let status = Patch::Merge(json!({"status": {"phase": "Failed", "conditions": conditions}}));
+    api.patch_status("hostile", &PatchParams::default(), &status).await.unwrap()
+}
+
+/// What conversions took, by our own count and by the API server's.
+struct Spent {
+    ours: (f64, f64),
+    theirs: (f64, f64),
+}
+
+impl Spent {
+    async fn on_conversions(server: &support::ApiServer, process: &support::Process) -> Self {
+        let (_, admin) = stage::addresses(process).unwrap();
+        let (_, ours) = stage::curl(&[&format!("{admin}/metrics")]);
+        let theirs = server.kubectl(ADMIN, &["get", "--raw", "/metrics"], None).await.expect_success().stdout;
+        Self {
+            ours: histogram(&ours, "lockkeeper_conversion_duration_seconds"),
+            theirs: histogram(&theirs, "apiserver_crd_conversion_webhook_duration_seconds"),
+        }
+    }
+
+    fn since(self, before: &Self) -> Self {
+        let less = |now: (f64, f64), before: (f64, f64)| (now.0 - before.0, now.1 - before.1);
+        Self { ours: less(self.ours, before.ours), theirs: less(self.theirs, before.theirs) }
+    }
+}
+
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (who, (seconds, calls)) in [("ours", self.ours), ("as the API server sees it", self.theirs)] {
+            write!(f, "{who}: {calls} calls, {seconds:.3} s, {:.0} µs a call; ", seconds * 1e6 / calls.max(1.0))?;
+        }
+        Ok(())
+    }
+}
+
+/// Sum and count over all labels.
+fn histogram(text: &str, name: &str) -> (f64, f64) {
+    let total = |suffix: &str| {
+        let series = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(suffix));
+        series.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    (total("_sum"), total("_count"))
 }
 
 fn names(count: usize, kind: &str) -> Vec<String> {
