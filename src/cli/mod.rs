@@ -11,6 +11,7 @@ mod crds;
 mod explain;
 mod migrate;
 mod output;
+mod preflight;
 mod review;
 mod serve;
 mod state;

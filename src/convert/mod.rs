@@ -27,7 +27,7 @@ use shape::{Side, carry};
 use crate::line::one_line;
 
 /// A version of `kubernaut.ai` that is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     V1alpha1,
     V1beta1,
@@ -97,7 +97,11 @@ impl Unconvertible {
 /// An object in another version, and what was parked for the way home.
 #[derive(Clone, Debug)]
 pub struct Converted {
+    pub kind: &'static str,
     pub from: Version,
+    /// Of a `v1alpha1` object that was turned into the hub: which of the shapes of that name it has. One that says too little
+    /// to be told has the first.
+    pub shape: Option<Shape>,
     pub json: Vec<u8>,
     /// JSON Pointers of what the other version cannot say.
     pub parked: Vec<String>,
@@ -111,7 +115,8 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     let mut object = Node::json(text);
     let (version, kind) = identify(&mut object)?;
     if version == to {
-        return Ok(Converted { from: version, json: text.trim().as_bytes().to_vec(), parked: Vec::new() });
+        let json = text.trim().as_bytes().to_vec();
+        return Ok(Converted { kind: kind.name, from: version, shape: None, json, parked: Vec::new() });
     }
     let annotation = park::annotation(&mut object);
     let parked = annotation.as_deref().and_then(|annotation| park::take(&mut object, annotation, to));
@@ -135,10 +140,11 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
         park::as_stripped(&mut home);
         park::as_stripped(&mut object);
     }
-    let shape = match from {
-        Side::V1alpha1(shape) => shape,
-        Side::Hub => Shape::default(),
+    let told_shape = match from {
+        Side::V1alpha1(shape) => Some(shape),
+        Side::Hub => None,
     };
+    let shape = told_shape.unwrap_or_default();
     // The API server takes no answer without metadata.
     let bare = !object.get("metadata").is_some_and(Node::is_object);
     let mut told = Vec::new();
@@ -152,7 +158,7 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     aside::put_back(&mut other, aside);
     let mut json = Vec::with_capacity(text.len() + 256);
     other.write(&mut json);
-    Ok(Converted { from: version, json, parked: told })
+    Ok(Converted { kind: kind.name, from: version, shape: told_shape, json, parked: told })
 }
 
 fn said(object: &mut Node<'_>, path: &str) -> Option<String> {

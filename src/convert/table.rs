@@ -1,7 +1,7 @@
 //! Which member of one shape is which member of the hub: as data, and docs/conversion.md is made of it.
 
 /// A shape that was stored as `v1alpha1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shape {
     /// December 2025: what our `v1alpha1` is.
     #[default]
