@@ -17,7 +17,7 @@ mod tests;
 mod trip;
 
 pub use park::LEGACY;
-pub use table::{KINDS, Kind, Row, Shape};
+pub use table::{KINDS, Kind, Otherwise, Row, Shape, Values};
 pub use trip::{Trip, there_and_back};
 
 use node::Node;
