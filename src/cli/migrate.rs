@@ -172,6 +172,10 @@ impl Migration {
 
     /// Both CRDs at once, so that one wait does for both.
     async fn store(&mut self, began: Instant) -> Result<(), Trouble> {
+        for kind in &mut self.kinds {
+            // Of a run that ended between a step and this.
+            kind.definition = self.server.disown(kind.definition.clone()).await?;
+        }
         let changes = self.kinds.iter().any(|kind| kind.steps.contains(&Step::Store));
         self.step(Step::Store).await?;
         if self.kinds.iter().any(|kind| kind.steps.contains(&Step::Rewrite)) {
