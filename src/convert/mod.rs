@@ -208,7 +208,7 @@ fn side(version: Version, shape: Shape) -> Side {
 /// One that is stale is found in a dozen tries. Past this most are forged, and the time of a list is not theirs.
 const TRIES: usize = 200;
 /// Bytes that are tried in all: where there are many to an object, there are fewer tries.
-const TRIED: usize = 4 << 20;
+const TRIED: usize = 2 << 20;
 
 /// Takes back what was parked, as far as it changes nothing that the version it comes from says: what is stale or forged does
 /// not pass.

@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 #[derive(Clone, Debug)]
@@ -76,6 +77,19 @@ impl<'a> Node<'a> {
     pub fn text(&self) -> Option<Cow<'_, str>> {
         let Self::Text(text) = self else { return None };
         serde_json::from_str::<Text<'_>>(text).ok().map(|text| text.0)
+    }
+
+    /// A list of objects that are plainly of a type of their own; false: one has to look.
+    pub fn names_each_once(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Option<&'a RawValue>,
+        }
+        let Self::Text(text) = self else { return false };
+        let Ok(items) = serde_json::from_str::<Vec<Typed<'_>>>(text) else { return false };
+        let mut seen = HashSet::with_capacity(items.len());
+        items.iter().filter_map(|item| item.kind).all(|kind| !kind.get().contains('\\') && seen.insert(kind.get()))
     }
 
     /// About as long as it is written.

@@ -153,6 +153,9 @@ fn close(object: &mut Node<'_>, values: &[Values]) {
 /// The hub's conditions are a map by type: of two of one type the first stays.
 fn one_condition_of_a_type(object: &mut Node<'_>) {
     let Some(conditions) = object.at("status.conditions") else { return };
+    if conditions.names_each_once() {
+        return;
+    }
     // Looked at beside it: where nothing goes it stays the text that it is.
     let mut beside = conditions.clone();
     let mut seen = HashSet::new();
