@@ -58,9 +58,10 @@ $(CACHE)/tools/bin/cargo-deny:
 	@$(CARGO) install --quiet --locked cargo-deny@0.20.2 --root $(CACHE)/tools
 
 .PHONY: generated
-generated: ## Write the generated files: the chart's CRDs
+generated: ## Write the generated files: the chart's CRDs, the tables of docs/conversion.md
 	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds
 	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds-conversion --conversion-service NAMESPACE/SERVICE
+	LOCKKEEPER_WRITE=1 $(CARGO) test --locked --quiet --test conversion_docs
 
 .PHONY: coverage
 coverage: $(CACHE)/tools/bin/cargo-llvm-cov ## Line coverage of the library by its own tests (needs llvm-cov and llvm-profdata, such as Debian's llvm-19)

@@ -1,5 +1,6 @@
-//! One object in another version, each kind in each direction, at two sizes; then five thousand objects of 10 kB in one call
-//! through the router: time, and the most memory that it took beside the body itself.
+//! One object in another version, each kind in each direction, at three sizes, with something parked, and as hostile as one that
+//! the API server stores can be; before that five thousand objects of 10 kB in one call through the router, and one in a call as
+//! today's API server sends them: time, and the most memory that it took beside the body itself.
 //!
 //! `cargo bench --bench convert`; under `cargo test` each runs once, with few objects. Linux: reads and resets /proc/self/status.
 
@@ -26,8 +27,14 @@ fn main() {
     }
     let mut criterion = Criterion::default().configure_from_args();
     for (kind, object) in [("WorkflowExecution", workflow as fn(usize) -> Value), ("RemediationRequest", request)] {
-        for (size, bytes) in [("2 kB", 2_000), ("10 kB", 10_000)] {
-            let old = object(bytes).to_string();
+        for (size, bytes) in [("small", 0), ("2 kB", 2_000), ("10 kB", 10_000), ("parked", 2_000)] {
+            let mut old = object(bytes);
+            match size {
+                "small" => drop(old.as_object_mut().unwrap().remove("status")),
+                "parked" => park(&mut old),
+                _ => {}
+            }
+            let old = old.to_string();
             let hub = String::from_utf8(convert(&old, Version::V1beta1).unwrap().json).unwrap();
             for (text, to) in [(&old, Version::V1beta1), (&hub, Version::V1alpha1)] {
                 criterion.bench_function(&format!("convert/{kind}/{size}/to {}", to.as_str()), |bencher| {
@@ -36,7 +43,95 @@ fn main() {
             }
         }
     }
+    let mut group = criterion.benchmark_group("hostile");
+    group.sample_size(10);
+    for (name, object, to) in hostile(if measured { 1_450_000 } else { 10_000 }) {
+        group.bench_function(name, |bencher| bencher.iter(|| convert(black_box(&object), to).unwrap()));
+    }
+    group.finish();
     criterion.final_summary();
+}
+
+/// What the other version cannot say, in several places.
+fn park(object: &mut Value) {
+    let status = object["status"].as_object_mut().unwrap();
+    status.insert("odd".into(), json!({"a": 1}));
+    let conditions = status["conditions"].as_array_mut().unwrap();
+    conditions.extend(conditions.clone());
+    if object["kind"] == "WorkflowExecution" {
+        object["spec"]["targetResource"] = json!("a/b/c/d");
+        object["status"]["failureDetails"]["reason"] = json!("RaceConditionError");
+    } else {
+        object["spec"]["severity"] = json!("high");
+        object["status"]["overallPhase"] = json!("Nowhere");
+    }
+}
+
+/// As long as etcd takes them, and made to cost time: `tests/convert.rs` and the unit tests say that none fails.
+fn hostile(bytes: usize) -> Vec<(&'static str, String, Version)> {
+    fn many(bytes: usize, one: impl Fn(usize) -> String) -> String {
+        let all: Vec<_> = (0..bytes / one(10_000).len()).map(one).collect();
+        all.join(",")
+    }
+    let object = |version: &str, annotations: &str, spec: &str, status: &str| {
+        format!(
+            r#"{{"apiVersion":"kubernaut.ai/{version}","kind":"WorkflowExecution","metadata":{{"name":"n","annotations":{{{annotations}}}}},"spec":{{{spec}}},"status":{{{status}}}}}"#
+        )
+    };
+    let old = |spec: &str, status: &str| {
+        object("v1alpha1", "", &format!(r#""targetResource":"K/n","workflowRef":{{"workflowId":"r"}}{spec}"#), status)
+    };
+    let forged = |patch: &str, spec: &str, status: &str| {
+        let said = format!(r#"{{"home":"v1alpha1","patch":[{patch}]}}"#);
+        let annotation = format!(r#""lockkeeper.kubernaut.ai/legacy":{}"#, Value::from(said));
+        object("v1beta1", &annotation, &format!(r#""target":{{"kind":"K","name":"n"}}{spec}"#), status)
+    };
+    let add = |path: &str, value: &str| format!(r#"{{"op":"add","path":"{path}","value":{value}}}"#);
+    let nest = |depth: usize| format!("{}0{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let members = |bytes| many(bytes, |i| format!(r#""m{i}":0"#));
+    let conditions = |bytes| format!(r#""conditions":[{}]"#, many(bytes, |i| format!(r#"{{"type":"T{i}"}}"#)));
+    let note = format!(r#""note":"{}""#, "x".repeat(bytes / 6));
+    let (patch, rest) = (bytes / 12, bytes * 4 / 5);
+    let stale = many(patch, |i| add("/spec/targetResource", &format!("\"a/B/{i}\"")));
+    let (there, home) = (Version::V1beta1, Version::V1alpha1);
+    vec![
+        ("members of the spec", old(&format!(",{}", members(bytes)), ""), there),
+        ("members of a group", old("", &format!(r#""pipelineRunStatus":{{{}}}"#, members(bytes))), there),
+        ("conditions", old("", &conditions(bytes)), there),
+        (
+            "conditions of one type",
+            old("", &format!(r#""conditions":[{}]"#, many(bytes, |_| r#"{"type":"A"}"#.into()))),
+            there,
+        ),
+        ("depth", old(&format!(r#","executionConfig":{}"#, nest(bytes / 6)), ""), there),
+        (
+            "no room in the annotations",
+            object(
+                "v1alpha1",
+                &note,
+                r#""targetResource":[1],"workflowRef":3"#,
+                &format!(r#""failureDetails":[{}]"#, many(rest, |_| "0".into())),
+            ),
+            there,
+        ),
+        ("stale patch, members", forged(&stale, &format!(",{}", members(rest)), ""), home),
+        ("stale patch, conditions", forged(&stale, "", &conditions(rest)), home),
+        ("stale patch, depth", forged(&stale, &format!(r#","parameters":{}"#, nest(rest / 6)), ""), home),
+        ("nested patch", forged(&many(patch, |i| add(&format!("/spec/p{i}"), &nest(60))), "", &conditions(rest)), home),
+        (
+            "overflowing patch",
+            forged(
+                "",
+                "",
+                &format!(
+                    r#""legacy":{{"parked":[{}]}},{}"#,
+                    many(rest / 2, |i| add(&format!("/status/x{i}"), "0")),
+                    conditions(rest / 2)
+                ),
+            ),
+            home,
+        ),
+    ]
 }
 
 /// The same call a few times, on a router of its own. The body is made while it is sent and the answer dropped while it is read,

@@ -25,6 +25,7 @@ pub mod line;
 
 pub mod cluster;
 pub mod manifest;
+pub mod migrate;
 pub mod webhook;
 
 pub mod telemetry;

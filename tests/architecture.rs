@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use syn::visit::Visit;
 
 /// Room → the rooms that it may name.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("api", &[]),
     ("routing", &["api", "line"]),
     ("failure", &["api", "line"]),
@@ -16,6 +16,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("line", &[]),
     ("manifest", &["api", "line"]),
     ("cluster", &["api", "routing", "failure", "manifest", "line"]),
+    ("migrate", &["api", "convert", "line"]),
     ("webhook", &["api", "convert", "routing", "failure", "status", "cluster", "fault", "telemetry", "config", "line"]),
     ("telemetry", &["api", "routing", "failure", "status", "fault", "line"]),
     ("tls", &[]),
@@ -28,6 +29,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
             "failure",
             "convert",
             "cluster",
+            "migrate",
             "webhook",
             "manifest",
             "telemetry",

@@ -91,6 +91,17 @@ check "v1alpha1 alone: two CRDs" test "$(one crds.yaml --set crds.conversion=fal
 check "v1alpha1 alone: kept" says "helm.sh/resource-policy: keep" one crds.yaml --set crds.conversion=false
 check "v1alpha1 alone: nothing of the other version" silent '(conversion:|name: v1beta1$|/convert)' one crds.yaml --set crds.conversion=false
 check "v1alpha1 alone: no Service for conversion" silent 'lockkeeper-conversion$' render --set crds.conversion=false
+check "uninstall: a Job before it leaves one version alone" says "args: [migrate, --to=v1alpha1, --alone]" one uninstall.yaml
+check "uninstall: the version is chosen" says "args: [migrate, --to=v1beta1, --alone]" one uninstall.yaml --set crds.afterUninstall=v1beta1
+check "uninstall: all of it is a hook" test "$(one uninstall.yaml | grep -c 'helm.sh/hook: pre-delete')" = 4
+check "uninstall: its rights go with it" test "$(one uninstall.yaml | grep -c 'hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed')" = 3
+check "uninstall: two CRDs by name, no wildcard" silent '\*' one uninstall.yaml
+check "uninstall: no Service selects its pod" silent 'app.kubernetes.io/name: lockkeeper,' one uninstall.yaml
+check "uninstall: no Job where none is wanted" silent 'kind: Job' render --set crds.afterUninstall=
+check "uninstall: no Job where nobody converts" silent 'kind: Job' render --set crds.conversion=false
+check "uninstall: no Job where no CRD is touched" silent 'kind: Job' render --set crds.install=false
+check "uninstall: no Job without pods" silent 'kind: Job' render --set replicas=0,webhook.url=https://gate.example
+check "refused: a version to leave" refuses "afterUninstall" --set crds.afterUninstall=v1
 check "CRDs are left alone" silent '(kind: CustomResourceDefinition|/convert|publishNotReadyAddresses)' render --set crds.install=false
 check "the configuration is handed on" says "threshold: 7" one configmap.yaml --set config.checks.consecutiveFailures.threshold=7
 check "a digest wins" says "image: r/l@sha256:$(printf '%064d' 1)" one deployment.yaml --set "image.repository=r/l,image.tag=x,image.digest=sha256:$(printf '%064d' 1)"

@@ -238,6 +238,7 @@ fn a_wrong_call_names_what_is_wrong() {
     );
     wrong(&lockkeeper(&["explain", "--cluster", "x", "--state", "examples/state"]), "--target");
     wrong(&lockkeeper(&["explain", "payments/rr-api-8"]), "no cluster found by KUBECONFIG");
+    wrong(&lockkeeper(&["migrate"]), "no cluster found by KUBECONFIG");
     wrong(&lockkeeper(&["certs", "--dir", "/dev/null/x", "--host", "a"]), "/dev/null/x: cannot be written");
     wrong(&lockkeeper(&["certs", "--dir", "x", "--host", "a b"]), "\"a b\" is neither a DNS name nor an IP address");
     wrong(&lockkeeper(&["serve", "--tls-mode", "self"]), "invalid value 'self'");
@@ -250,9 +251,7 @@ fn a_wrong_call_names_what_is_wrong() {
 
 #[test]
 fn what_is_not_built_is_absent() {
-    for command in ["migrate", "conformance"] {
-        wrong(&lockkeeper(&[command]), &format!("unrecognized subcommand '{command}'"));
-    }
+    wrong(&lockkeeper(&["conformance"]), "unrecognized subcommand 'conformance'");
     let help = stdout(&lockkeeper(&["serve", "--help"]));
     assert!(!help.contains("self") || !help.contains("- self"), "{help}");
 }

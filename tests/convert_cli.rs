@@ -90,10 +90,10 @@ fn json_keeps_its_numbers_and_is_one_object_a_line() {
 
 #[test]
 fn what_cannot_be_converted_is_named_and_nothing_is_printed() {
-    let apart = format!("{OLD}---\n{FOREIGN}");
+    let apart = format!("{OLD}---\n{}", OLD.replace("v1alpha1", "v1"));
     wrong(
         &convert(&["-", "--to", "v1beta1"], &apart),
-        "standard input: document 2: apiVersion \"apps/v1\" is none of kubernaut.ai/v1alpha1, kubernaut.ai/v1beta1",
+        "standard input: document 2: apiVersion \"kubernaut.ai/v1\" is none of kubernaut.ai/v1alpha1, kubernaut.ai/v1beta1",
     );
     wrong(&convert(&["-", "--to", "v1beta1"], "a: [1"), "standard input: not YAML: line ");
     wrong(&convert(&["nowhere.yaml", "--to", "v1beta1"], ""), "nowhere.yaml: cannot be read");
@@ -111,14 +111,50 @@ fn check_says_what_would_be_parked_and_whether_all_come_home() {
     let text = stdout(&output);
     let lines: Vec<_> = text.lines().collect();
     assert!(
-        lines[0].starts_with("standard input: WorkflowExecution payments/we  v1alpha1 → v1beta1  parks /"),
+        lines[0]
+            .starts_with("standard input: WorkflowExecution payments/we  v1alpha1 as of 2025-12 → v1beta1  parks /"),
         "{text}"
     );
-    assert_eq!(lines[1], "1 objects: 1 park something, 0 not identical, 0 not converted");
-    let both = convert(&["--check", "-", "-o", "json"], &format!("{OLD}---\n{FOREIGN}"));
+    assert_eq!(lines[1], "WorkflowExecution, v1alpha1 as of 2025-12: 1", "{text}");
+    assert!(
+        text.contains("\n  /spec/executionConfig/timeout parked in 1, such as WorkflowExecution payments/we\n"),
+        "{text}"
+    );
+    assert_eq!(lines.last(), Some(&"1 objects: 1 park something, 0 not identical, 0 not converted"));
+    let odd = OLD.replace("v1alpha1", "v1");
+    let both = convert(&["--check", "-", "-o", "json"], &format!("{OLD}---\n{odd}"));
     assert_eq!(both.status.code(), Some(1));
     let lines: Vec<Value> = stdout(&both).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&lines[0]["identical"], &lines[0]["problem"]), (&Value::Bool(true), &Value::Null));
-    assert_eq!((&lines[1]["object"], &lines[1]["identical"]), (&"Deployment ns/d".into(), &Value::Bool(false)));
-    assert!(lines[1]["problem"].as_str().unwrap().contains("apps/v1"));
+    assert_eq!(lines[0]["shape"], "2025-12");
+    assert_eq!(
+        (&lines[1]["object"], &lines[1]["identical"]),
+        (&"WorkflowExecution payments/we".into(), &Value::Bool(false))
+    );
+    assert!(lines[1]["problem"].as_str().unwrap().contains("kubernaut.ai/v1"));
+}
+
+/// A folder of manifests holds more than ours.
+#[test]
+fn what_is_of_another_kind_goes_through_as_it_is() {
+    let analysis = "apiVersion: kubernaut.ai/v1alpha1\nkind: AIAnalysis\nmetadata: {name: a}\n";
+    let stream = format!("{FOREIGN}---\n{OLD}---\n{analysis}");
+    let output = convert(&["-", "--to", "v1beta1", "-o", "json"], &stream);
+    assert_eq!(output.status.code(), Some(0));
+    let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = lines.iter().map(|object| (object["apiVersion"].as_str(), object["kind"].as_str())).collect();
+    let expected = [
+        ("apps/v1", "Deployment"),
+        ("kubernaut.ai/v1beta1", "WorkflowExecution"),
+        ("kubernaut.ai/v1alpha1", "AIAnalysis"),
+    ];
+    assert_eq!(told, expected.map(|(version, kind)| (Some(version), Some(kind))));
+    let note = "lockkeeper: 2 objects of other kinds (AIAnalysis, Deployment) passed as they are: RemediationRequest and WorkflowExecution are converted\n";
+    assert_eq!(stderr(&output), note);
+    let checked = convert(&["--check", "-"], &stream);
+    assert_eq!(
+        (checked.status.code(), stderr(&checked)),
+        (Some(0), "lockkeeper: 2 objects of other kinds (AIAnalysis, Deployment) passed\n".to_owned())
+    );
+    assert!(stdout(&checked).ends_with("1 objects: 1 park something, 0 not identical, 0 not converted\n"));
 }

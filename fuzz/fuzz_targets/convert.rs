@@ -4,7 +4,9 @@
 #![allow(dead_code, unused_imports, reason = "of the rooms only what reads and converts is asked")]
 
 use libfuzzer_sys::fuzz_target;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use convert::{LEGACY, Version};
 use webhook::conversion::ConversionReview;
@@ -28,21 +30,72 @@ mod webhook {
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(review) = ConversionReview::decode(bytes) {
         let answer = review.answer(convert::convert, &|| false).unwrap();
-        let bytes: Vec<u8> = answer.pieces.into_vecs().flatten().collect();
-        let answer: Result<Value, _> = serde_json::from_slice(&bytes);
-        // Deeper than serde_json goes, or a number that it cannot hold, is no fault of ours.
-        if let Ok(answer) = answer {
-            assert!(answer["response"]["result"]["status"].is_string());
-        }
-        let Ok(text) = std::str::from_utf8(bytes.as_slice()) else { panic!("no UTF-8") };
-        for object in serde_json::from_str::<Value>(text).ok().iter().flat_map(|all| all["response"]["convertedObjects"].as_array()).flatten() {
-            comes_home(&object.to_string());
+        let failed = answer.failed.is_some();
+        let answered: Vec<u8> = answer.pieces.into_vecs().flatten().collect();
+        let Ok(text) = std::str::from_utf8(answered.as_slice()) else { panic!("no UTF-8") };
+        let Ok(answer) = serde_json::from_str::<Answered>(text) else { panic!("no answer: {text}") };
+        let Ok(asked) = serde_json::from_slice::<Asked>(bytes) else { panic!("read by us alone") };
+        assert_eq!((&*answer.kind, &answer.response.uid), ("ConversionReview", &asked.request.uid));
+        assert_eq!(answer.api_version, asked.api_version);
+        assert_eq!(answer.response.result.status, if failed { "Failed" } else { "Success" });
+        let before = asked.request.objects.unwrap_or_default();
+        let after = answer.response.objects;
+        assert_eq!(after.len(), if failed { 0 } else { before.len() });
+        for (before, after) in before.iter().zip(&after) {
+            // Deeper than serde_json goes, or a number that it cannot hold, is no fault of ours.
+            let [before, after] = [before, after].map(|object| serde_json::from_str::<Value>(object.get()));
+            let (Ok(before), Ok(after)) = (before, after) else { continue };
+            assert_eq!(after["apiVersion"].as_str(), asked.request.desired.as_deref());
+            for name in ["name", "namespace", "uid"] {
+                assert_eq!(after["metadata"].get(name), before["metadata"].get(name));
+            }
+            assert_eq!(after["kind"], before["kind"]);
+            comes_home(&after.to_string());
         }
     }
     if let Ok(object) = std::str::from_utf8(bytes) {
         comes_home(object);
     }
 });
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked<'a> {
+    api_version: String,
+    #[serde(borrow)]
+    request: Request<'a>,
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    uid: String,
+    #[serde(rename = "desiredAPIVersion")]
+    desired: Option<String>,
+    #[serde(borrow)]
+    objects: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answered<'a> {
+    api_version: String,
+    kind: String,
+    #[serde(borrow)]
+    response: Response<'a>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    uid: String,
+    #[serde(borrow, rename = "convertedObjects")]
+    objects: Vec<&'a RawValue>,
+    result: Outcome,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    status: String,
+}
 
 fn comes_home(object: &str) {
     // Read anew, so that no member is said twice; without an annotation that claims what was never parked.

@@ -14,7 +14,10 @@ use serde_json::Value;
 use super::{v1alpha1, v1beta1};
 
 /// By these labels a CRD in a cluster is known to be ours.
-const LABELS: [(&str, &str); 2] = [("app.kubernetes.io/component", "crd"), ("app.kubernetes.io/name", "lockkeeper")];
+const LABELS: [(&str, &str); 2] = [("app.kubernetes.io/component", "crd"), OURS];
+
+/// The one of them that nobody else's CRD has.
+pub const OURS: (&str, &str) = ("app.kubernetes.io/name", "lockkeeper");
 
 /// The path at which objects are converted.
 pub const CONVERT_PATH: &str = "/convert";

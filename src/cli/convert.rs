@@ -1,15 +1,12 @@
 //! `lockkeeper convert`
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
-use super::output::{self, Paint};
-use super::{Ended, state, yaml};
-use crate::cluster::each_object;
-use crate::convert::{KINDS, Unconvertible, Version, called, convert, same};
+use super::preflight::Preflight;
+use super::{Ended, output, yaml};
+use crate::convert::{KINDS, Unconvertible, Version, convert};
 use crate::line::one_line;
 use crate::manifest::{self, Document};
 
@@ -45,8 +42,8 @@ enum Form {
     Json,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum To {
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum To {
     #[value(name = "v1alpha1")]
     V1alpha1,
     #[value(name = "v1beta1")]
@@ -70,23 +67,32 @@ impl Convert {
         }
     }
 
-    /// All, or nothing: half of a stream is no stream to apply.
+    /// All, or nothing: half of a stream is no stream to apply. What is of another kind goes through as it is.
     fn convert(&self, to: Version) -> anyhow::Result<Ended> {
-        let (mut text, mut faults) = (String::new(), Faults::default());
+        let (mut text, mut faults, mut foreign) = (String::new(), Faults::default(), Vec::new());
         for document in self.documents(&mut faults) {
-            match convert(&whole(&document), to) {
-                Ok(converted) => {
-                    let json = String::from_utf8_lossy(&converted.json);
-                    match self.output {
-                        Some(Form::Json) => text += &(yaml::compact(&json) + "\n"),
-                        _ if text.is_empty() => text = yaml::from_json(&json),
-                        _ => text += &format!("---\n{}", yaml::from_json(&json)),
+            let json = if is_foreign(&document) {
+                foreign.push(document.kind);
+                document.json
+            } else {
+                match convert(&whole(&document), to) {
+                    Ok(converted) => String::from_utf8_lossy(&converted.json).into_owned(),
+                    Err(error) => {
+                        faults.add(format!("{}: {error}", document.place));
+                        continue;
                     }
                 }
-                Err(error) => faults.add(format!("{}: {error}", document.place)),
+            };
+            match self.output {
+                Some(Form::Json) => text += &(yaml::compact(&json) + "\n"),
+                _ if text.is_empty() => text = yaml::from_json(&json),
+                _ => text += &format!("---\n{}", yaml::from_json(&json)),
             }
         }
         faults.conclude()?;
+        if let Some(told) = told_foreign(foreign) {
+            eprintln!("lockkeeper: {told} as they are: {} are converted", KINDS.map(|kind| kind.name).join(" and "));
+        }
         output::print(&text)?;
         Ok(Ended::Well)
     }
@@ -103,18 +109,44 @@ impl Convert {
     }
 
     fn check(&self) -> anyhow::Result<Ended> {
-        let mut tally = Tally { json: self.output == Some(Form::Json), ..Tally::default() };
+        let mut found = Preflight::new(self.output == Some(Form::Json));
         let mut faults = Faults::default();
         if self.files.is_empty() {
-            tally.check_cluster()?;
+            super::runtime()?.block_on(found.check_cluster())?;
         }
+        let mut foreign = Vec::new();
         for document in self.documents(&mut faults) {
-            tally.take(Some(&document.place.to_string()), &whole(&document))?;
+            if is_foreign(&document) {
+                foreign.push(document.kind);
+            } else {
+                found.take(Some(&document.place.to_string()), &whole(&document))?;
+            }
         }
-        tally.sum_up()?;
+        found.sum_up()?;
+        if let Some(advice) = found.advice().filter(|_| self.files.is_empty()) {
+            eprintln!("lockkeeper: {advice}");
+        }
+        if let Some(told) = told_foreign(foreign) {
+            eprintln!("lockkeeper: {told}");
+        }
         faults.conclude()?;
-        Ok(if tally.strays + tally.failed == 0 { Ended::Well } else { Ended::No })
+        Ok(if found.is_clear() { Ended::Well } else { Ended::No })
     }
+}
+
+/// It says that it is something else.
+fn is_foreign(document: &Document) -> bool {
+    let known = |kind: &str| kind.is_empty() || KINDS.iter().any(|known| known.name == kind);
+    !document.api_version.is_empty() && document.group() != "kubernaut.ai" || !known(&document.kind)
+}
+
+/// "3 objects of other kinds passed: Deployment, PipelineRun".
+fn told_foreign(mut kinds: Vec<String>) -> Option<String> {
+    let count = kinds.len();
+    kinds.sort();
+    kinds.dedup();
+    let named = one_line(&kinds.join(", "), 200);
+    (count > 0).then(|| format!("{count} objects of other kinds ({named}) passed"))
 }
 
 /// An item of a typed list may leave its kind to the list.
@@ -146,131 +178,5 @@ impl Faults {
             eprintln!("lockkeeper: {}", one_line(&fault, 2000));
         }
         anyhow::bail!(last)
-    }
-}
-
-/// What `--check` has found so far.
-#[derive(Default)]
-struct Tally {
-    json: bool,
-    objects: usize,
-    parked: usize,
-    /// They do not come home as they were.
-    strays: usize,
-    failed: usize,
-}
-
-/// One line of `-o json`, keys in the order of the contract.
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<&'a str>,
-    object: &'a str,
-    from: Option<&'static str>,
-    to: Option<&'static str>,
-    identical: bool,
-    parked: &'a [String],
-    problem: Option<&'a str>,
-}
-
-/// An object that went there and back.
-struct Trip {
-    from: Version,
-    to: Version,
-    parked: Vec<String>,
-    identical: bool,
-}
-
-fn there_and_back(object: &str) -> Result<Trip, Unconvertible> {
-    let from = convert(object, Version::V1beta1)?.from;
-    let to = if from == Version::V1alpha1 { Version::V1beta1 } else { Version::V1alpha1 };
-    let there = convert(object, to)?;
-    let home = convert(&String::from_utf8_lossy(&there.json), from)?;
-    let identical = same(&String::from_utf8_lossy(&home.json), object);
-    Ok(Trip { from, to, parked: there.parked, identical })
-}
-
-impl Tally {
-    fn take(&mut self, place: Option<&str>, object: &str) -> anyhow::Result<()> {
-        self.objects += 1;
-        let (name, trip) = (called(object), there_and_back(object));
-        match &trip {
-            Ok(trip) => {
-                self.parked += usize::from(!trip.parked.is_empty());
-                self.strays += usize::from(!trip.identical);
-            }
-            Err(_) => self.failed += 1,
-        }
-        let problem = match &trip {
-            Ok(trip) if !trip.identical => Some("does not come home as it was".to_owned()),
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        let trip = trip.as_ref().ok();
-        let parked = trip.map_or(&[][..], |trip| &trip.parked);
-        if self.json {
-            let line = Line {
-                file: place,
-                object: &name,
-                from: trip.map(|trip| trip.from.as_str()),
-                to: trip.map(|trip| trip.to.as_str()),
-                identical: trip.is_some_and(|trip| trip.identical),
-                parked,
-                problem: problem.as_deref(),
-            };
-            return output::print(&(serde_json::to_string(&line)? + "\n"));
-        }
-        let paint = Paint::stdout();
-        let said = match (&problem, parked) {
-            (Some(problem), _) => paint.bad(problem),
-            (None, []) => paint.good("nothing to park"),
-            (None, parked) => {
-                let pointers: Vec<_> = parked.iter().map(|pointer| one_line(pointer, 200)).collect();
-                format!("{} {}", paint.odd("parks"), pointers.join(" "))
-            }
-        };
-        let place = place.map(|place| one_line(place, 400) + ": ").unwrap_or_default();
-        let way = trip.map(|trip| format!("  {} → {}", trip.from.as_str(), trip.to.as_str())).unwrap_or_default();
-        output::print(&format!("{place}{name}{way}  {said}\n"))
-    }
-
-    /// Beside `-o json` the sum is for people.
-    fn sum_up(&self) -> anyhow::Result<()> {
-        let Self { objects, parked, strays, failed, .. } = self;
-        let line =
-            format!("{objects} objects: {parked} park something, {strays} not identical, {failed} not converted\n");
-        if self.json {
-            eprint!("{line}");
-            return Ok(());
-        }
-        output::print(&line)
-    }
-
-    /// Page by page: a page is all that is held.
-    fn check_cluster(&mut self) -> anyhow::Result<()> {
-        super::runtime()?.block_on(async {
-            let client = state::client().await?;
-            let progress = std::io::stderr().is_terminal();
-            for kind in KINDS {
-                let mut trouble = Ok(());
-                let mut take = |object: &str| {
-                    if trouble.is_ok() {
-                        trouble = self.take(None, object);
-                    }
-                    if progress && self.objects.is_multiple_of(100) {
-                        eprint!("\r{} objects", self.objects);
-                        let _ = std::io::stderr().flush();
-                    }
-                };
-                each_object(&client, kind.name, &mut take)
-                    .await
-                    .map_err(|error| anyhow::anyhow!("cannot list {}s: {error}", kind.name))?;
-                trouble?;
-            }
-            if progress {
-                eprint!("\r\u{1b}[K");
-            }
-            anyhow::Ok(())
-        })
     }
 }

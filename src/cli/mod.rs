@@ -9,7 +9,9 @@ mod completion;
 mod convert;
 mod crds;
 mod explain;
+mod migrate;
 mod output;
+mod preflight;
 mod review;
 mod serve;
 mod state;
@@ -48,6 +50,8 @@ enum Command {
     Classify(classify::Classify),
     /// Take WorkflowExecutions and RemediationRequests to another version, or say what that would park
     Convert(convert::Convert),
+    /// Move what a cluster stores to one version, and take the other out of the CRDs' storedVersions
+    Migrate(migrate::Migrate),
     /// Print the CustomResourceDefinitions that lockkeeper ships
     Crds(crds::Crds),
     /// Make a development CA and serving pair
@@ -75,6 +79,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Classify(command) => command.run(),
         Command::Convert(command) => command.run(),
+        Command::Migrate(command) => command.run(),
         Command::Crds(command) => command.run(),
         Command::Certs(command) => command.run(),
         Command::Completion(command) => command.run(),
@@ -141,7 +146,11 @@ mod tests {
                 vec!["serve", "--tls-mode", "self"],
                 "invalid value 'self' for '--tls-mode <MODE>': a self-managed certificate is not built yet; use files or dev",
             ),
-            (vec!["migrate"], "unrecognized subcommand 'migrate'"),
+            (vec!["conformance"], "unrecognized subcommand 'conformance'"),
+            (
+                vec!["migrate", "--to", "v1"],
+                "invalid value 'v1' for '--to <VERSION>' [possible values: v1alpha1, v1beta1]",
+            ),
             (vec!["convert", "f.yaml"], "the following required arguments were not provided: --to <VERSION>"),
             (
                 vec!["convert", "f.yaml", "--to", "v2"],

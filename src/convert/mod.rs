@@ -6,6 +6,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+mod aside;
 mod node;
 mod park;
 mod shape;
@@ -13,9 +14,11 @@ mod table;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trip;
 
 pub use park::LEGACY;
-pub use table::{KINDS, Kind, Row, Shape};
+pub use table::{KINDS, Kind, Otherwise, Row, Shape, Values};
+pub use trip::{Trip, there_and_back};
 
 use node::Node;
 use park::Parked;
@@ -24,7 +27,7 @@ use shape::{Side, carry};
 use crate::line::one_line;
 
 /// A version of `kubernaut.ai` that is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     V1alpha1,
     V1beta1,
@@ -36,6 +39,14 @@ impl Version {
         match self {
             Self::V1alpha1 => "v1alpha1",
             Self::V1beta1 => "v1beta1",
+        }
+    }
+
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::V1alpha1 => Self::V1beta1,
+            Self::V1beta1 => Self::V1alpha1,
         }
     }
 
@@ -86,7 +97,11 @@ impl Unconvertible {
 /// An object in another version, and what was parked for the way home.
 #[derive(Clone, Debug)]
 pub struct Converted {
+    pub kind: &'static str,
     pub from: Version,
+    /// Of a `v1alpha1` object that was turned into the hub: which of the shapes of that name it has. One that says too little
+    /// to be told has the first.
+    pub shape: Option<Shape>,
     pub json: Vec<u8>,
     /// JSON Pointers of what the other version cannot say.
     pub parked: Vec<String>,
@@ -100,9 +115,12 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     let mut object = Node::json(text);
     let (version, kind) = identify(&mut object)?;
     if version == to {
-        return Ok(Converted { from: version, json: text.trim().as_bytes().to_vec(), parked: Vec::new() });
+        let json = text.trim().as_bytes().to_vec();
+        return Ok(Converted { kind: kind.name, from: version, shape: None, json, parked: Vec::new() });
     }
-    let parked = park::take(&mut object, to);
+    let annotation = park::annotation(&mut object);
+    let parked = annotation.as_deref().and_then(|annotation| park::take(&mut object, annotation, to));
+    let aside = aside::take(&mut object, kind);
     let from = side(version, shape_of(&mut object, kind));
     let there = side(to, parked.as_ref().map(|parked| parked.shape).unwrap_or_default());
     // Opened once, for all the copies that are made of it.
@@ -113,7 +131,7 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     park::strip(&mut other);
     carry(&mut other, kind, from, there);
     if let Some(parked) = &parked {
-        unpark(&mut other, parked, &object, &|object| carry(object, kind, there, from));
+        unpark(&mut other, parked, &mut object, &|object| carry(object, kind, there, from));
     }
     let mut home = other.clone();
     park::strip(&mut home);
@@ -122,25 +140,25 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
         park::as_stripped(&mut home);
         park::as_stripped(&mut object);
     }
-    let shape = match from {
-        Side::V1alpha1(shape) => shape,
-        Side::Hub => Shape::default(),
+    let told_shape = match from {
+        Side::V1alpha1(shape) => Some(shape),
+        Side::Hub => None,
     };
-    let mut patch = park::difference(&mut home, &mut object);
+    let shape = told_shape.unwrap_or_default();
     // The API server takes no answer without metadata.
     let bare = !object.get("metadata").is_some_and(Node::is_object);
-    if bare || !patch.is_empty() || shape != Shape::default() {
+    let mut told = Vec::new();
+    if bare || shape != Shape::default() || !home.same(&mut object) {
         park::as_stripped(&mut home);
-        patch = park::difference(&mut home, &mut object);
-    }
-    let told = patch.iter().map(park::Operation::pointer).collect();
-    other.put("apiVersion", Node::string(&format!("{GROUP}/{}", to.as_str())));
-    if bare || !patch.is_empty() || shape != Shape::default() {
+        let patch = park::difference(&mut home, &mut object);
+        told.extend(patch.iter().map(park::Operation::pointer));
         park::put(&mut other, Parked { home: version, shape, patch });
     }
+    other.put("apiVersion", Node::string(&format!("{GROUP}/{}", to.as_str())));
+    aside::put_back(&mut other, aside);
     let mut json = Vec::with_capacity(text.len() + 256);
     other.write(&mut json);
-    Ok(Converted { from: version, json, parked: told })
+    Ok(Converted { kind: kind.name, from: version, shape: told_shape, json, parked: told })
 }
 
 fn said(object: &mut Node<'_>, path: &str) -> Option<String> {
@@ -189,29 +207,31 @@ fn side(version: Version, shape: Shape) -> Side {
 
 /// One that is stale is found in a dozen tries. Past this most are forged, and the time of a list is not theirs.
 const TRIES: usize = 200;
+/// Bytes that are tried in all: where there are many to an object, there are fewer tries.
+const TRIED: usize = 2 << 20;
 
 /// Takes back what was parked, as far as it changes nothing that the version it comes from says: what is stale or forged does
 /// not pass.
-fn unpark<'a>(object: &mut Node<'a>, parked: &Parked, source: &Node<'a>, back: &dyn Fn(&mut Node<'a>)) {
+fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>, back: &dyn Fn(&mut Node<'a>)) {
     let said = |object: &Node<'a>| {
+        node::work::done(|| object.weight());
         let mut said = object.clone();
         back(&mut said);
         said
     };
-    let visible = said(object);
-    // It says no more and nothing else there, unless it is what stands there already.
-    let harmless = |candidate: &Node<'a>| {
-        let changes = park::difference(&mut visible.clone(), &mut said(candidate));
-        changes.iter().all(|change| change.holds(&mut source.clone()))
-    };
-    let patch: Vec<_> = parked.patch.iter().filter(|operation| operation.is_ours_to_say()).collect();
+    let patch = park::in_order(&parked.patch);
+    if patch.is_empty() {
+        return park::restore_metadata(object, &parked.patch);
+    }
+    let mut visible = said(object);
     // All at once, and where that says too much by halves, down to the one that does.
     let mut left = vec![&patch[..]];
-    for _ in 0..TRIES {
+    let weight: usize = object.weight() + patch.iter().map(|operation| operation.weight()).sum::<usize>();
+    for _ in 0..(TRIED / weight.max(1)).clamp(1, TRIES) {
         let Some(some) = left.pop() else { break };
         let mut candidate = object.clone();
-        some.iter().for_each(|operation| operation.apply(&mut candidate));
-        if harmless(&candidate) {
+        park::apply(some, &mut candidate);
+        if park::is_harmless(&mut visible, &mut said(&candidate), source) {
             *object = candidate;
         } else if some.len() > 1 {
             let (first, second) = some.split_at(some.len() / 2);

@@ -2,10 +2,12 @@
 //! keep their form and depth costs nothing.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ impl<'a> Node<'a> {
     }
 
     pub fn string(text: &str) -> Node<'static> {
-        Node::Text(Cow::Owned(serde_json::Value::from(text).to_string()))
+        Node::Text(Cow::Owned(quoted(text)))
     }
 
     pub fn empty() -> Self {
@@ -38,6 +40,7 @@ impl<'a> Node<'a> {
         if let Self::Text(text) = self
             && text.starts_with('{')
         {
+            work::done(|| text.len());
             let members = match text {
                 Cow::Borrowed(text) => serde_json::from_str::<Opened<'a>>(text).ok()?.0,
                 Cow::Owned(text) => owned(serde_json::from_str::<Opened<'_>>(text).ok()?.0),
@@ -55,6 +58,7 @@ impl<'a> Node<'a> {
         if let Self::Text(text) = self
             && text.starts_with('[')
         {
+            work::done(|| text.len());
             let items = match text {
                 Cow::Borrowed(text) => serde_json::from_str::<Items<'a>>(text).ok()?.0,
                 Cow::Owned(text) => {
@@ -75,6 +79,28 @@ impl<'a> Node<'a> {
         serde_json::from_str::<Text<'_>>(text).ok().map(|text| text.0)
     }
 
+    /// A list of objects that are plainly of a type of their own; false: one has to look.
+    pub fn names_each_once(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Option<&'a RawValue>,
+        }
+        let Self::Text(text) = self else { return false };
+        let Ok(items) = serde_json::from_str::<Vec<Typed<'_>>>(text) else { return false };
+        let mut seen = HashSet::with_capacity(items.len());
+        items.iter().filter_map(|item| item.kind).all(|kind| !kind.get().contains('\\') && seen.insert(kind.get()))
+    }
+
+    /// About as long as it is written.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Object(members) => members.iter().map(|(name, value)| name.len() + 4 + value.weight()).sum(),
+            Self::List(items) => items.iter().map(|item| 1 + item.weight()).sum(),
+        }
+    }
+
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Text(text) if text == "null")
     }
@@ -89,7 +115,9 @@ impl<'a> Node<'a> {
 
     /// The last member of this name counts, as with every decoder of the API server.
     pub fn get(&mut self, name: &str) -> Option<&mut Self> {
-        self.open()?.iter_mut().rev().find(|(key, _)| key == name).map(|(_, value)| value)
+        let members = self.open()?;
+        work::done(|| members.len());
+        members.iter_mut().rev().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// The member of this name, or the item in this place.
@@ -126,7 +154,7 @@ impl<'a> Node<'a> {
     }
 
     /// Puts a member in, with the objects on the way to it. False: what stands on the way is none.
-    pub fn put(&mut self, path: &str, value: Self) -> bool {
+    pub fn put(&mut self, path: &'static str, value: Self) -> bool {
         let (parent, name) = split(path);
         let place = match parent {
             Some(parent) => self.reach(parent),
@@ -137,10 +165,10 @@ impl<'a> Node<'a> {
         true
     }
 
-    fn reach(&mut self, path: &str) -> Option<&mut Members<'a>> {
+    fn reach(&mut self, path: &'static str) -> Option<&mut Members<'a>> {
         path.split('.').try_fold(self.open()?, |members, name| {
             if !members.iter().any(|(key, _)| key == name) {
-                members.push((Cow::Owned(name.to_owned()), Self::empty()));
+                members.push((Cow::Borrowed(name), Self::empty()));
             }
             members.iter_mut().rev().find(|(key, _)| key == name)?.1.open()
         })
@@ -160,7 +188,7 @@ impl<'a> Node<'a> {
         }
         let Some(below) = depth.checked_sub(1) else { return self.to_string() == other.to_string() };
         if let (Some(a), Some(b)) = (self.open(), other.open()) {
-            let names = Names::of(b);
+            let names = Names::default();
             return a.len() == b.len()
                 && a.iter_mut().enumerate().all(|(place, (name, value))| {
                     let other = names.find(b, name, place).and_then(|at| b.get_mut(at));
@@ -223,32 +251,56 @@ impl fmt::Display for Node<'_> {
     }
 }
 
-/// Finds members by name: an object of a hundred thousand members must not take the square of that.
-pub(super) struct Names(Option<HashMap<String, usize>>);
+/// Counts what is read and looked through, for the tests of how it grows.
+pub(super) mod work {
+    #[cfg(test)]
+    thread_local!(static DONE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    #[cfg(test)]
+    pub fn done(amount: impl FnOnce() -> usize) {
+        DONE.set(DONE.get() + amount());
+    }
+
+    #[cfg(not(test))]
+    pub fn done(_: impl FnOnce() -> usize) {}
+
+    /// Since it was last asked.
+    #[cfg(test)]
+    pub fn take() -> usize {
+        DONE.take()
+    }
+}
+
+/// Finds members of one object by name: one of a hundred thousand members must not take the square of that.
+#[derive(Default)]
+pub(super) struct Names(OnceCell<HashMap<String, usize>>);
 
 impl Names {
     /// So few are looked through.
     const FEW: usize = 32;
 
-    pub fn of(members: &Members<'_>) -> Self {
-        let names = || members.iter().enumerate().rev().map(|(place, (name, _))| (name.to_string(), place)).collect();
-        Self((members.len() > Self::FEW).then(names))
-    }
-
     /// The first of this name; most stand where the same one stands in the other object.
     pub fn find(&self, members: &Members<'_>, name: &str, likely: usize) -> Option<usize> {
-        match &self.0 {
-            Some(names) => names.get(name).copied(),
-            None if members.get(likely).is_some_and(|(other, _)| other == name) => Some(likely),
-            None => members.iter().position(|(other, _)| other == name),
+        if members.get(likely).is_some_and(|(other, _)| other == name) {
+            return Some(likely);
         }
+        if members.len() <= Self::FEW {
+            return members.iter().position(|(other, _)| other == name);
+        }
+        let names = || members.iter().enumerate().rev().map(|(place, (name, _))| (name.to_string(), place)).collect();
+        self.0.get_or_init(names).get(name).copied()
     }
 }
 
-pub(super) fn set<'a>(members: &mut Members<'a>, name: &str, value: Node<'a>) {
+fn quoted(text: &str) -> String {
+    // A string is always JSON.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+pub(super) fn set<'a>(members: &mut Members<'a>, name: &'static str, value: Node<'a>) {
     match members.iter_mut().rev().find(|(key, _)| key == name) {
         Some((_, place)) => *place = value,
-        None => members.push((Cow::Owned(name.to_owned()), value)),
+        None => members.push((Cow::Borrowed(name), value)),
     }
 }
 

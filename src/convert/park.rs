@@ -2,6 +2,7 @@
 //! comes home. It is taken back only where it changes nothing that the version it comes from says.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,19 +18,24 @@ const ANNOTATIONS_MAX_BYTES: usize = 262_144;
 /// No difference that a conversion makes lies deeper.
 const DEPTH_MAX: usize = 12;
 
+/// A list that lacks more items than this is said whole.
+const MISSING_MAX: usize = 1_000;
+/// Conversions differ in fewer objects and lists than this, and a forged annotation must not have us look for more.
+const PARENTS_MAX: usize = 64;
+
 /// One operation: a member that has this value, or is not there.
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
+pub(super) struct Operation<'a> {
     pub path: Vec<String>,
-    pub value: Option<Node<'static>>,
+    pub value: Option<Node<'a>>,
 }
 
 /// What an object left behind when it left this version.
 #[derive(Clone, Debug)]
-pub(super) struct Parked {
+pub(super) struct Parked<'a> {
     pub home: Version,
     pub shape: Shape,
-    pub patch: Vec<Operation>,
+    pub patch: Vec<Operation<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -55,9 +61,9 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'d
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-impl Parked {
+impl<'a> Parked<'a> {
     /// None: it is none of ours.
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn read(text: &'a str) -> Option<Self> {
         let Written { home, shape, patch } = serde_json::from_str(text).ok()?;
         let shape = shape.map_or(Some(Shape::default()), Shape::from_text)?;
         Some(Self { home: Version::from_text(home)?, shape, patch: operations(patch)? })
@@ -73,22 +79,22 @@ impl Parked {
     }
 }
 
-fn operations(written: Vec<WrittenOperation<'_>>) -> Option<Vec<Operation>> {
-    let read = |WrittenOperation { op, path, value }: WrittenOperation<'_>| {
+fn operations(written: Vec<WrittenOperation<'_>>) -> Option<Vec<Operation<'_>>> {
+    fn read(WrittenOperation { op, path, value }: WrittenOperation<'_>) -> Option<Operation<'_>> {
         let tokens = path.strip_prefix('/')?.split('/').map(|token| token.replace("~1", "/").replace("~0", "~"));
         let path: Vec<_> = tokens.collect();
         // No difference goes deeper, and a forged one must not lead us down without end.
         if path.len() > DEPTH_MAX + 1 {
             return None;
         }
-        let value = value.map(|value| Node::json(value.get()).into_owned());
+        let value = value.map(|value| Node::json(value.get()));
         (matches!((op, &value), ("add", Some(_)) | ("remove", None))).then_some(Operation { path, value })
-    };
+    }
     written.into_iter().map(read).collect()
 }
 
-impl Operation {
-    fn node(&self) -> Node<'static> {
+impl<'a> Operation<'a> {
+    fn node(&self) -> Node<'a> {
         let op = if self.value.is_some() { "add" } else { "remove" };
         let mut members =
             vec![(Cow::Borrowed("op"), Node::string(op)), (Cow::Borrowed("path"), Node::string(&self.pointer()))];
@@ -96,11 +102,24 @@ impl Operation {
         Node::Object(members)
     }
 
+    /// What it is a member or an item of.
+    fn parents(&self) -> &[String] {
+        self.path.split_last().map_or(&[], |(_, parents)| parents)
+    }
+
+    /// About as long as it is written.
+    pub fn weight(&self) -> usize {
+        self.path.iter().map(|token| token.len() + 8).sum::<usize>() + self.value.as_ref().map_or(0, Node::weight)
+    }
+
+    /// Its place, if it is an item of a list, as far as the path tells.
+    fn index(&self) -> Option<usize> {
+        self.path.last()?.parse().ok()
+    }
+
     /// Both are items of one list, as far as paths tell.
     fn is_beside(&self, other: &Self) -> bool {
-        let item = |operation: &Self| operation.path.last().is_some_and(|last| last.parse::<usize>().is_ok());
-        let parent = |operation: &Self| operation.path.split_last().map(|(_, parents)| parents.to_vec());
-        item(self) && item(other) && parent(self) == parent(other)
+        self.index().is_some() && other.index().is_some() && self.parents() == other.parents()
     }
 
     /// RFC 6901.
@@ -116,51 +135,124 @@ impl Operation {
     pub fn is_ours_to_say(&self) -> bool {
         !matches!(self.root(), "apiVersion" | "kind" | "metadata")
     }
+}
 
-    /// The object has this value there already.
-    pub fn holds(&self, object: &mut Node<'_>) -> bool {
-        let found = self.path.iter().try_fold(object, |node, token| node.step(token));
-        match (found, &self.value) {
-            (Some(found), Some(value)) => found.same(&mut value.clone()),
-            (found, value) => found.is_none() && value.is_none(),
-        }
-    }
+/// What a patch says of the object itself, parents before what is in them and beside each other what has the same parent.
+pub(super) fn in_order<'p, 'a>(patch: &'p [Operation<'a>]) -> Vec<&'p Operation<'a>> {
+    let mut ours: Vec<_> = patch.iter().filter(|operation| operation.is_ours_to_say()).collect();
+    ours.sort_by(|one, other| one.parents().cmp(other.parents()));
+    let end: usize = beside(&ours).take(PARENTS_MAX).map(<[_]>::len).sum();
+    ours.truncate(end);
+    ours
+}
 
-    pub fn apply(&self, object: &mut Node<'_>) {
-        let Some((last, parents)) = self.path.split_last() else { return };
-        let place = parents.iter().try_fold(object, |node, token| node.step(token));
-        let Some(place) = place else { return };
+fn beside<'s, 'p, 'a>(patch: &'s [&'p Operation<'a>]) -> impl Iterator<Item = &'s [&'p Operation<'a>]> {
+    patch.chunk_by(|one, other| one.parents() == other.parents())
+}
+
+/// Does what a patch says, if it is in order. Its length and the object's are added up, not multiplied.
+pub(super) fn apply<'a>(patch: &[&Operation<'a>], object: &mut Node<'a>) {
+    for beside in beside(patch) {
+        let Some(first) = beside.first() else { continue };
+        let Some(place) = first.parents().iter().try_fold(&mut *object, |node, token| node.step(token)) else {
+            continue;
+        };
         if let Some(items) = place.items() {
-            match (last.parse::<usize>(), &self.value) {
-                (Ok(index), Some(value)) if index <= items.len() => items.insert(index, value.clone()),
-                (Ok(index), None) if index < items.len() => drop(items.remove(index)),
-                _ => {}
-            }
+            *items = with_items(std::mem::take(items), beside);
         } else if let Some(members) = place.open() {
-            match &self.value {
-                Some(value) => set(members, last, value.clone()),
-                None => members.retain(|(name, _)| name != last),
-            }
+            with_members(members, beside);
         }
     }
 }
 
+/// A list with items in places that go upwards; another place is none.
+fn with_items<'a>(items: Vec<Node<'a>>, patch: &[&Operation<'a>]) -> Vec<Node<'a>> {
+    let mut all = Vec::with_capacity(items.len() + patch.len());
+    let mut items = items.into_iter();
+    for operation in patch {
+        let (Some(index), Some(value)) = (operation.index(), &operation.value) else { continue };
+        if index < all.len() || index > all.len() + items.len() {
+            continue;
+        }
+        all.extend(items.by_ref().take(index - all.len()));
+        all.push(value.clone());
+    }
+    all.extend(items);
+    all
+}
+
+fn with_members<'a>(members: &mut Members<'a>, patch: &[&Operation<'a>]) {
+    let mut said = HashMap::new();
+    for (place, operation) in patch.iter().enumerate() {
+        said.extend(operation.path.last().map(|name| (name.as_str(), (place, &operation.value))));
+    }
+    members.retain_mut(|(name, value)| match said.get(&**name) {
+        None => true,
+        Some((_, None)) => false,
+        Some((_, Some(other))) => {
+            *value = other.clone();
+            said.remove(&**name);
+            true
+        }
+    });
+    let mut new: Vec<_> =
+        said.into_iter().filter_map(|(name, (place, value))| Some((place, name, value.clone()?))).collect();
+    new.sort_by_key(|(place, _, _)| *place);
+    members.extend(new.into_iter().map(|(_, name, value)| (Cow::Owned(name.to_owned()), value)));
+}
+
+/// Whether `said` says nothing else than `visible`, but for what `source` says too.
+pub(super) fn is_harmless(visible: &mut Node<'_>, said: &mut Node<'_>, source: &mut Node<'_>) -> bool {
+    harmless(visible, said, Some(source), DEPTH_MAX)
+}
+
+fn harmless(visible: &mut Node<'_>, said: &mut Node<'_>, source: Option<&mut Node<'_>>, depth: usize) -> bool {
+    if said.same(visible) {
+        return true;
+    }
+    // All that it does not say is not there to agree with.
+    let Some(source) = source else { return false };
+    if said.same(source) {
+        return true;
+    }
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    if let (Some(visible), Some(said), Some(source)) = (visible.open(), said.open(), source.open()) {
+        let (of_visible, of_said, of_source) = (Names::default(), Names::default(), Names::default());
+        return visible.iter().enumerate().all(|(place, (name, _))| {
+            of_said.find(said, name, place).is_some() || of_source.find(source, name, place).is_none()
+        }) && said.iter_mut().enumerate().all(|(place, (name, said))| {
+            let at = of_source.find(source, name, place);
+            let source = at.and_then(|at| source.get_mut(at)).map(|(_, source)| source);
+            match of_visible.find(visible, name, place).and_then(|at| visible.get_mut(at)) {
+                Some((_, visible)) => harmless(visible, said, source, depth),
+                None => source.is_some_and(|source| said.same(source)),
+            }
+        });
+    }
+    if let (Some(visible), Some(said), Some(source)) = (visible.items(), said.items(), source.items())
+        && let Some(more) = missing(visible, said)
+    {
+        return more.into_iter().all(|(index, mut more)| source.get_mut(index).is_some_and(|source| more.same(source)));
+    }
+    false
+}
+
 /// What makes `base` what `wanted` is.
-pub(super) fn difference(base: &mut Node<'_>, wanted: &mut Node<'_>) -> Vec<Operation> {
+pub(super) fn difference<'a>(base: &mut Node<'_>, wanted: &mut Node<'a>) -> Vec<Operation<'a>> {
     let mut found = Vec::new();
     differ(base, wanted, &mut Vec::new(), &mut found);
     found
 }
 
-fn differ(base: &mut Node<'_>, wanted: &mut Node<'_>, path: &mut Vec<String>, found: &mut Vec<Operation>) {
+fn differ<'a>(base: &mut Node<'_>, wanted: &mut Node<'a>, path: &mut Vec<String>, found: &mut Vec<Operation<'a>>) {
     if base.same(wanted) {
         return;
     }
-    let mut say = |path: &[String], value: Option<Node<'static>>| found.push(Operation { path: path.to_vec(), value });
+    let mut say = |path: &[String], value: Option<Node<'a>>| found.push(Operation { path: path.to_vec(), value });
     if path.len() < DEPTH_MAX
         && let (Some(before), Some(after)) = (base.open(), wanted.open())
     {
-        let names = Names::of(after);
+        let names = Names::default();
         for (place, (name, _)) in before.iter().enumerate() {
             if names.find(after, name, place).is_some() {
                 continue;
@@ -169,19 +261,19 @@ fn differ(base: &mut Node<'_>, wanted: &mut Node<'_>, path: &mut Vec<String>, fo
             say(path, None);
             path.pop();
         }
-        let names = Names::of(before);
+        let names = Names::default();
         for (place, (name, wanted)) in after.iter_mut().enumerate() {
             path.push(name.to_string());
             match names.find(before, name, place).and_then(|at| before.get_mut(at)) {
                 Some((_, base)) => differ(base, wanted, path, found),
-                None => found.push(Operation { path: path.clone(), value: Some(wanted.clone().into_owned()) }),
+                None => found.push(Operation { path: path.clone(), value: Some(wanted.clone()) }),
             }
             path.pop();
         }
         return;
     }
     if let (Some(before), Some(after)) = (base.items(), wanted.items())
-        && let Some(missing) = missing(before, after)
+        && let Some(missing) = missing(before, after).filter(|missing| missing.len() <= MISSING_MAX)
     {
         for (index, value) in missing {
             path.push(index.to_string());
@@ -190,43 +282,44 @@ fn differ(base: &mut Node<'_>, wanted: &mut Node<'_>, path: &mut Vec<String>, fo
         }
         return;
     }
-    say(path, Some(wanted.clone().into_owned()));
+    say(path, Some(wanted.clone()));
 }
 
 /// The items that are missing from a list, with their places; None: it lacks more than items.
-fn missing(before: &mut [Node<'_>], after: &mut [Node<'_>]) -> Option<Vec<(usize, Node<'static>)>> {
+fn missing<'a>(before: &mut [Node<'_>], after: &mut [Node<'a>]) -> Option<Vec<(usize, Node<'a>)>> {
     let mut left = before.iter_mut().peekable();
     let mut missing = Vec::new();
     for (index, wanted) in after.iter_mut().enumerate() {
         if left.peek_mut().is_some_and(|base| base.same(wanted)) {
             left.next();
         } else {
-            missing.push((index, wanted.clone().into_owned()));
+            missing.push((index, wanted.clone()));
         }
     }
     left.next().is_none().then_some(missing)
 }
 
-/// Takes what was parked for this version out of an object that comes from another.
-pub(super) fn take(object: &mut Node<'_>, home: Version) -> Option<Parked> {
-    let mut parked = object
-        .at("metadata")
-        .and_then(|metadata| metadata.get("annotations")?.get(LEGACY)?.text().and_then(|text| Parked::read(&text)))
-        .filter(|parked| parked.home == home)?;
+/// What stands in the annotation.
+pub(super) fn annotation(object: &mut Node<'_>) -> Option<String> {
+    let annotations = object.get("metadata")?.get("annotations")?;
+    annotations.get(LEGACY)?.text().map(Cow::into_owned)
+}
+
+/// Takes what was parked for this version out of an object that comes from another, whose annotation this is.
+pub(super) fn take<'a>(object: &mut Node<'a>, annotation: &'a str, home: Version) -> Option<Parked<'a>> {
+    let mut parked = Parked::read(annotation).filter(|parked| parked.home == home)?;
     strip(object);
     for place in OVERFLOW {
-        let more = object.at(place).map(|more| more.to_string());
-        let more = more.as_deref().and_then(|more| serde_json::from_str(more).ok()).and_then(operations);
-        if let Some(more) = more {
-            object.take(place);
-            // What was made for it goes with it.
-            if let Some((group, _)) = place.rsplit_once('.')
-                && object.at(group).is_some_and(Node::is_empty_object)
-            {
-                object.take(group);
-            }
-            parked.patch.extend(more);
+        let Some(Node::Text(Cow::Borrowed(more))) = object.at(place) else { continue };
+        let Some(more) = serde_json::from_str(more).ok().and_then(operations) else { continue };
+        object.take(place);
+        // What was made for it goes with it.
+        if let Some((group, _)) = place.rsplit_once('.')
+            && object.at(group).is_some_and(Node::is_empty_object)
+        {
+            object.take(group);
         }
+        parked.patch.extend(more.into_iter().filter(Operation::is_ours_to_say));
     }
     Some(parked)
 }
@@ -259,7 +352,7 @@ pub(super) fn as_stripped(object: &mut Node<'_>) {
 }
 
 /// Puts the annotation on.
-pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
+pub(super) fn put<'a>(object: &mut Node<'a>, mut parked: Parked<'a>) {
     if !object.get("metadata").is_some_and(Node::is_object) {
         object.put("metadata", Node::empty());
     }
@@ -273,12 +366,12 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
     });
     let room = ANNOTATIONS_MAX_BYTES.saturating_sub(others + LEGACY.len());
     let mut text = parked.write();
-    let mut over: [Vec<Operation>; 2] = [Vec::new(), Vec::new()];
+    let mut over: [Vec<Operation<'_>>; 2] = [Vec::new(), Vec::new()];
     if text.len() > room {
         let elsewhere = elsewhere(&parked.patch, text.len() - room);
         let mut stays = elsewhere.iter().map(|goes| !goes);
         let (kept, gone) = parked.patch.into_iter().partition(|_| stays.next().unwrap_or(true));
-        let gone: Vec<Operation> = gone;
+        let gone: Vec<Operation<'_>> = gone;
         let (of_status, of_spec) = gone.into_iter().partition(|operation| operation.root() == "status");
         over = [of_spec, of_status];
         parked.patch = kept;
@@ -294,8 +387,8 @@ pub(super) fn put(object: &mut Node<'_>, mut parked: Parked) {
 
 /// The operations that stay elsewhere so that there are so many bytes less: those that take the most, no more than needed.
 /// Items of one list go together, since each one's place counts on those before it.
-fn elsewhere(patch: &[Operation], bytes: usize) -> Vec<bool> {
-    let movable = |operation: &Operation| matches!(operation.root(), "spec" | "status") && operation.path.len() > 1;
+fn elsewhere(patch: &[Operation<'_>], bytes: usize) -> Vec<bool> {
+    let movable = |operation: &Operation<'_>| matches!(operation.root(), "spec" | "status") && operation.path.len() > 1;
     let mut units: Vec<(usize, std::ops::Range<usize>)> = Vec::new();
     for (at, operation) in patch.iter().enumerate().filter(|(_, operation)| movable(operation)) {
         let size = operation.node().to_string().len() + 1;
@@ -322,7 +415,7 @@ fn elsewhere(patch: &[Operation], bytes: usize) -> Vec<bool> {
 }
 
 /// Whether there were annotations, or metadata at all, before ours was put there; no more of them is the annotation's to say.
-pub(super) fn restore_metadata(object: &mut Node<'_>, patch: &[Operation]) {
+pub(super) fn restore_metadata<'a>(object: &mut Node<'a>, patch: &[Operation<'a>]) {
     for operation in patch {
         let path: Vec<&str> = operation.path.iter().map(String::as_str).collect();
         let mut value = operation.value.clone();
@@ -344,6 +437,6 @@ pub(super) fn restore_metadata(object: &mut Node<'_>, patch: &[Operation]) {
         if path.len() == 3 && object.at("metadata").is_some_and(|metadata| metadata.get("annotations").is_none()) {
             object.put("metadata.annotations", Node::empty());
         }
-        operation.apply(object);
+        apply(&[operation], object);
     }
 }

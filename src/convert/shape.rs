@@ -23,7 +23,8 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
     let deadline = (kind.name == "WorkflowExecution").then(|| take_deadline(object, from)).flatten();
     // Everything leaves before anything arrives: one side's name may be another member's on the other.
     let mut taken = Vec::new();
-    for (parent, leaving) in leaving(kind, from, to) {
+    let way = way(kind, from, to);
+    for (parent, leaving) in &way.leaving {
         let Some(members) = object.at(parent).and_then(Node::open) else { continue };
         members.retain_mut(|(name, value)| {
             let Some(place) = leaving.get(&**name) else { return true };
@@ -31,10 +32,8 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
             false
         });
     }
-    for group in SIDES.into_iter().flat_map(|side| groups(kind, side)) {
-        if !(groups(kind, from).contains(group) && groups(kind, to).contains(group)) {
-            object.take(group);
-        }
+    for group in &way.dissolved {
+        object.take(group);
     }
     for (name, value) in taken {
         object.put(name, value);
@@ -58,7 +57,7 @@ pub(super) fn carry(object: &mut Node<'_>, kind: &Kind, from: Side, to: Side) {
         Side::V1alpha1(_) => {}
     }
     // Nothing is put into a group but members: one without any was made for a value that made way.
-    for group in groups(kind, to).iter().filter(|group| !groups(kind, from).contains(group)) {
+    for group in &way.founded {
         if object.at(group).is_some_and(Node::is_empty_object) {
             object.take(group);
         }
@@ -75,34 +74,50 @@ fn place(row: &Row, side: Side) -> Option<&'static str> {
     }
 }
 
-/// Objects, and which of their members leave for which place; None: another side means something by the name, and what stands
-/// there by chance is not that.
-type Leaving = Vec<(&'static str, HashMap<&'static str, Option<&'static str>>)>;
-
-/// Made once for each way, since every object asks.
-fn leaving(kind: &Kind, from: Side, to: Side) -> &'static Leaving {
-    static WAYS: LazyLock<HashMap<(&str, Side, Side), Leaving>> = LazyLock::new(|| {
-        let ways = SIDES.into_iter().flat_map(|from| SIDES.into_iter().map(move |to| (from, to)));
-        let ways = ways.flat_map(|(from, to)| KINDS.into_iter().map(move |kind| (kind, from, to)));
-        ways.map(|(kind, from, to)| ((kind.name, from, to), leaving_for(kind, from, to))).collect()
-    });
-    static NOTHING: Leaving = Vec::new();
-    WAYS.get(&(kind.name, from, to)).unwrap_or(&NOTHING)
+/// From one side to another. Made once, since every object asks.
+#[derive(Default)]
+struct Way {
+    /// Objects, and which of their members leave for which place; None: another side means something by the name, and what
+    /// stands there by chance is not that.
+    leaving: Vec<(&'static str, HashMap<&'static str, Option<&'static str>>)>,
+    /// Objects that are not on both sides.
+    dissolved: Vec<&'static str>,
+    /// Those of them that are on the side that it leads to.
+    founded: Vec<&'static str>,
 }
 
-fn leaving_for(kind: &Kind, from: Side, to: Side) -> Leaving {
-    let own: HashSet<_> = kind.rows.iter().filter_map(|row| place(row, from)).collect();
-    let all = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
-    let strays = all.filter(|name| !own.contains(name)).map(|name| (name, None));
-    let moving = kind.rows.iter().filter(|row| place(row, from) != place(row, to));
-    let moving = moving.filter_map(|row| Some((place(row, from)?, place(row, to))));
-    let mut found = BTreeMap::<_, HashMap<_, _>>::new();
-    for (path, place) in strays.chain(moving) {
-        if let Some((parent, name)) = path.rsplit_once('.') {
-            found.entry(parent).or_default().insert(name, place);
+fn way(kind: &Kind, from: Side, to: Side) -> &'static Way {
+    static WAYS: LazyLock<HashMap<(&str, Side, Side), Way>> = LazyLock::new(|| {
+        let ways = SIDES.into_iter().flat_map(|from| SIDES.into_iter().map(move |to| (from, to)));
+        let ways = ways.flat_map(|(from, to)| KINDS.into_iter().map(move |kind| (kind, from, to)));
+        ways.map(|(kind, from, to)| ((kind.name, from, to), Way::new(kind, from, to))).collect()
+    });
+    static NOWHERE: Way = Way { leaving: Vec::new(), dissolved: Vec::new(), founded: Vec::new() };
+    WAYS.get(&(kind.name, from, to)).unwrap_or(&NOWHERE)
+}
+
+impl Way {
+    fn new(kind: &Kind, from: Side, to: Side) -> Self {
+        let own: HashSet<_> = kind.rows.iter().filter_map(|row| place(row, from)).collect();
+        let all = kind.rows.iter().flat_map(|row| SIDES.into_iter().filter_map(move |side| place(row, side)));
+        let strays = all.filter(|name| !own.contains(name)).map(|name| (name, None));
+        let moving = kind.rows.iter().filter(|row| place(row, from) != place(row, to));
+        let moving = moving.filter_map(|row| Some((place(row, from)?, place(row, to))));
+        let mut leaving = BTreeMap::<_, HashMap<_, _>>::new();
+        for (path, place) in strays.chain(moving) {
+            if let Some((parent, name)) = path.rsplit_once('.') {
+                leaving.entry(parent).or_default().insert(name, place);
+            }
+        }
+        let (here, there) = (groups(kind, from), groups(kind, to));
+        let mut seen = HashSet::new();
+        let all = SIDES.into_iter().flat_map(|side| groups(kind, side)).copied().filter(|group| seen.insert(*group));
+        Self {
+            leaving: leaving.into_iter().collect(),
+            dissolved: all.filter(|group| !(here.contains(group) && there.contains(group))).collect(),
+            founded: there.iter().copied().filter(|group| !here.contains(group)).collect(),
         }
     }
-    found.into_iter().collect()
 }
 
 fn groups(kind: &Kind, side: Side) -> &'static [&'static str] {
@@ -137,12 +152,24 @@ fn close(object: &mut Node<'_>, values: &[Values]) {
 
 /// The hub's conditions are a map by type: of two of one type the first stays.
 fn one_condition_of_a_type(object: &mut Node<'_>) {
-    let Some(conditions) = object.at("status.conditions").and_then(Node::items) else { return };
+    let Some(conditions) = object.at("status.conditions") else { return };
+    if conditions.names_each_once() {
+        return;
+    }
+    // Looked at beside it: where nothing goes it stays the text that it is.
+    let mut beside = conditions.clone();
     let mut seen = HashSet::new();
-    conditions.retain_mut(|condition| {
-        let kind = condition.get("type").and_then(|kind| kind.text().map(std::borrow::Cow::into_owned));
+    let stays = beside.items().into_iter().flatten().map(|condition| {
+        let kind = condition.get("type").and_then(|kind| kind.text());
         kind.is_none_or(|kind| seen.insert(kind))
     });
+    let stays: Vec<bool> = stays.collect();
+    if stays.contains(&false)
+        && let Some(conditions) = conditions.items()
+    {
+        let mut stays = stays.into_iter();
+        conditions.retain(|_| stays.next().unwrap_or(true));
+    }
 }
 
 fn asked_by_the_hub(object: &mut Node<'_>, kind: &Kind) {

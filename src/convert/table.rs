@@ -1,7 +1,7 @@
 //! Which member of one shape is which member of the hub: as data, and docs/conversion.md is made of it.
 
 /// A shape that was stored as `v1alpha1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shape {
     /// December 2025: what our `v1alpha1` is.
     #[default]
@@ -63,13 +63,13 @@ pub struct Kind {
     /// Members by which a shape is known; the first shape that has one of them, the latest first.
     pub(super) marks: [&'static [&'static str]; 3],
     /// Members whose values the hub, or December 2025, counts up.
-    pub(super) hub_values: &'static [Values],
-    pub(super) december_values: &'static [Values],
+    pub hub_values: &'static [Values],
+    pub december_values: &'static [Values],
 }
 
 /// A member with a closed list of values.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Values {
+pub struct Values {
     pub path: &'static str,
     pub known: &'static [&'static str],
     pub otherwise: Otherwise,
@@ -77,7 +77,7 @@ pub(super) struct Values {
 
 /// What stands for a value that is not in the list; the value itself is parked.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Otherwise {
+pub enum Otherwise {
     /// Nothing: the member is optional.
     Absent,
     /// This value.

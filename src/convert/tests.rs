@@ -65,3 +65,74 @@ fn what_has_no_room_in_the_annotation_comes_home() {
         assert!(home == object, "{members} members, {conditions} conditions");
     }
 }
+
+/// Whoever may write an object must not have us work more than its length, whatever stands in it and in its annotation.
+#[test]
+fn four_times_the_object_is_four_times_the_work() {
+    fn many(bytes: usize, one: impl Fn(usize) -> String) -> String {
+        let all: Vec<_> = (0..bytes / one(1_000).len()).map(one).collect();
+        all.join(",")
+    }
+    let members = |bytes| many(bytes, |i| format!(r#""m{i}":0"#));
+    let types = |bytes| many(bytes, |i| format!(r#"{{"type":"T{i}"}}"#));
+    let add = |path: &str, value: &str| format!(r#"{{"op":"add","path":"{path}","value":{value}}}"#);
+    let nest = |depth: usize| format!("{}0{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let objects = |bytes| {
+        let of = |spec: String, status: String| {
+            format!(
+                r#"{{"apiVersion":"kubernaut.ai/v1alpha1","kind":"WorkflowExecution","spec":{{"targetResource":"K/n"{spec}}},"status":{{{status}}}}}"#
+            )
+        };
+        [
+            of(format!(",{}", members(bytes)), members(bytes)),
+            of(String::new(), format!(r#""pipelineRunStatus":{{{}}}"#, members(bytes))),
+            of(String::new(), many(bytes, |i| format!(r#""pipelineRunStatus":{{"m{i}":0}}"#))),
+            of(String::new(), format!(r#""conditions":[{}]"#, types(bytes))),
+            of(String::new(), format!(r#""conditions":[{}]"#, many(bytes, |_| r#"{"type":"A"}"#.into()))),
+            of(format!(r#","executionConfig":{}"#, nest(bytes / 6)), String::new()),
+        ]
+    };
+    let forged = |bytes| {
+        let of = |patch: String, spec: String| {
+            format!(
+                r#"{{"apiVersion":"kubernaut.ai/v1beta1","kind":"WorkflowExecution","metadata":{{"annotations":{{"{LEGACY}":"{{\"home\":\"v1alpha1\",\"patch\":[]}}"}}}},
+                    "spec":{{"target":{{"kind":"K","name":"n"}}{spec}}},"status":{{"legacy":{{"parked":[{patch}]}},"conditions":[{}]}}}}"#,
+                types(bytes)
+            )
+        };
+        [
+            of(many(bytes, |i| add("/spec/targetResource", &format!("\"a/B/{i}\""))), String::new()),
+            of(many(bytes, |i| add(&format!("/spec/m{i}"), "0")), format!(",{}", members(bytes))),
+            of(many(bytes, |i| add(&format!("/spec/m{i}"), "1")), format!(",{}", members(bytes))),
+            of(many(bytes, |i| add(&format!("/status/conditions/{i}"), r#"{"type":"A"}"#)), String::new()),
+            of(many(bytes, |i| format!(r#"{{"op":"remove","path":"/status/conditions/{i}"}}"#)), String::new()),
+            of(
+                many(bytes, |i| add(&format!("/spec/p/m{i}/x"), "0")),
+                format!(r#","p":{{{}}}"#, many(bytes, |i| format!(r#""m{i}":{{}}"#))),
+            ),
+            of(many(bytes, |i| add(&format!("/spec/m{i}"), &nest(60))), String::new()),
+            of(add("/spec/parameters", &nest(bytes / 6)), format!(r#","parameters":{}"#, nest(bytes / 6))),
+        ]
+    };
+    let work = |text: &String, to| {
+        node::work::take();
+        convert(text, to).unwrap();
+        node::work::take()
+    };
+    let small = 20_000;
+    for (to, few, many) in [
+        (Version::V1beta1, &objects(small)[..], &objects(4 * small)[..]),
+        (Version::V1alpha1, &forged(small), &forged(4 * small)),
+    ] {
+        for (number, (few, many)) in few.iter().zip(many).enumerate() {
+            let (less, more) = (work(few, to), work(many, to));
+            assert!(
+                more < 6 * less,
+                "object {number} to {}: {less} for {}, {more} for {}",
+                to.as_str(),
+                few.len(),
+                many.len()
+            );
+        }
+    }
+}

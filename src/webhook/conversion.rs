@@ -182,7 +182,7 @@ impl Work<'_> {
         }
         let to = Some(self.to);
         match (self.convert)(object, self.to) {
-            Ok(Converted { from, json, parked }) => {
+            Ok(Converted { from, json, parked, .. }) => {
                 let result = match () {
                     () if from == self.to => "unchanged",
                     () if parked.is_empty() => "converted",

@@ -138,9 +138,8 @@ pub async fn run_as_the_chart_says(server: &ApiServer, port: u16) -> Process {
         .unwrap()
         .iter()
         .map(|arg| on_this_host(arg.as_str().unwrap(), &folder, port));
-    let launch = Launch::new("lockkeeper-chart", env!("CARGO_BIN_EXE_lockkeeper"))
-        .args(args)
-        .env("KUBECONFIG", kubeconfig.display().to_string());
+    let launch =
+        Launch::new("lockkeeper-chart", stage::binary()).args(args).env("KUBECONFIG", kubeconfig.display().to_string());
     let process = server.launch_beside(launch).unwrap();
     eventually("lockkeeper serves", ACTION, || async {
         let log = process.log_text();

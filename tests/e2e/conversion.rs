@@ -14,9 +14,9 @@ use crate::stage::{self, CHART, GATE, Stage, World, in_seconds};
 use crate::status::scene;
 use crate::support::{self, ACTION, ADMIN, Options, eventually};
 
-const OLD: &str = "v1alpha1";
-const HUB: &str = "v1beta1";
-const KINDS: [&str; 2] = ["RemediationRequest", "WorkflowExecution"];
+pub const OLD: &str = "v1alpha1";
+pub const HUB: &str = "v1beta1";
+pub const KINDS: [&str; 2] = ["RemediationRequest", "WorkflowExecution"];
 /// A watch of lockkeeper's lasts ten seconds here; it looks for versions before each.
 const NEXT_LOOK: Duration = Duration::from_secs(40);
 
@@ -37,7 +37,7 @@ async fn own() -> Option<Stage> {
 }
 
 /// A WorkflowExecution as v1beta1 has it; the target is namespace/kind/name.
-fn hub_wfe(namespace: &str, name: &str, parent: &str, target: &str) -> Value {
+pub fn hub_wfe(namespace: &str, name: &str, parent: &str, target: &str) -> Value {
     let mut object = stage::wfe(namespace, name, parent, target);
     let parts: Vec<&str> = target.split('/').collect();
     object["apiVersion"] = json!("kubernaut.ai/v1beta1");
@@ -63,7 +63,7 @@ fn written(world: &World<'_>, version: &str, kind: &str, name: &str) -> Value {
 }
 
 /// A status with a member that the other version has in another place.
-fn status(version: &str, kind: &str) -> Value {
+pub fn status(version: &str, kind: &str) -> Value {
     let until = "2026-01-05T12:00:00Z";
     match (kind, version) {
         ("WorkflowExecution", HUB) => json!({"phase": "Running", "execution": {"ref": {"name": "wfe-1"}}}),
@@ -358,7 +358,7 @@ async fn objects_are_converted_while_the_gate_is_not_ready() {
 }
 
 /// Objects that are stored before the CRD changes: 500, or LOCKKEEPER_STORED, for measuring by hand.
-fn stored() -> usize {
+pub fn stored() -> usize {
     std::env::var("LOCKKEEPER_STORED").map_or(500, |count| count.parse().unwrap())
 }
 
@@ -380,12 +380,18 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
     store(&world, count).await;
     let before = lists(&world, OLD).await;
     assert_eq!(before.iter().map(Vec::len).sum::<usize>(), count);
+    let odd = World::new(&server, "odd").await;
+    let hostile = hostile(&odd).await;
 
     let process = run_as_the_chart_says(&server, port).await;
     let upgrade = [&["upgrade"], &common[..], &["--reuse-values", "--set", "crds.conversion=true"]].concat();
     server.helm(ADMIN, &upgrade, None).await.expect_success();
+    let before_it = Spent::on_conversions(&server, &process).await;
     let (hub, took) = cold_lists(&world).await;
-    support::visible(&format!("{count} objects: a cold LIST through the version that is not stored took {took:?}"));
+    let spent = Spent::on_conversions(&server, &process).await.since(&before_it);
+    support::visible(&format!(
+        "{count} objects: a cold LIST through the version that is not stored took {took:?}; {spent}"
+    ));
     assert_eq!(lists(&world, OLD).await, before, "the upgrade alone changed what was stored");
     for (old, hub) in before.iter().zip(&hub) {
         assert_eq!(old.len(), hub.len());
@@ -395,6 +401,17 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
             assert_eq!(hub.data["status"]["legacy"], Value::Null, "{hub:?}");
         }
     }
+    // C-09: it is one object among others, parked, and the list reads.
+    let [requests, executions] = lists(&odd, HUB).await;
+    assert_eq!((requests.len(), executions.len()), (2, 3));
+    let there = executions.iter().find(|object| object.metadata.name.as_deref() == Some("hostile")).unwrap();
+    let legacy = &there.metadata.annotations.as_ref().unwrap()["lockkeeper.kubernaut.ai/legacy"];
+    assert!(legacy.contains("/spec/targetResource") && !legacy.contains("forged"), "{legacy}");
+    assert_eq!(there.data["status"]["conditions"].as_array().unwrap().len(), 2, "a map by type");
+    let mut home = lists(&odd, OLD).await;
+    let [_, executions] = &mut home;
+    let home = executions.iter_mut().find(|object| object.metadata.name.as_deref() == Some("hostile")).unwrap();
+    assert_eq!((&home.data, &home.metadata.annotations), (&hostile.data, &hostile.metadata.annotations));
     eventually("the gate reads the hub", NEXT_LOOK, || async {
         let log = process.log_text();
         let moved = |kind: &str| log.contains(&format!("/apis/kubernaut.ai/v1beta1/{kind}\""));
@@ -431,11 +448,73 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
     assert_eq!(crd["status"]["storedVersions"], json!([OLD, HUB]));
 }
 
+/// What a schema of v1alpha1 lets in and the hub cannot say, as large as the API server takes it, between four decent objects;
+/// with an annotation that claims what was never parked.
+async fn hostile(world: &World<'_>) -> DynamicObject {
+    store(world, 4).await;
+    let mut object = written(world, OLD, "WorkflowExecution", "hostile");
+    let forged = json!({"home": HUB, "patch": [{"op": "add", "path": "/spec/target", "value": {"kind": "forged"}}]});
+    object["metadata"]["annotations"] =
+        json!({"lockkeeper.kubernaut.ai/legacy": forged.to_string(), "note": "\"".repeat(250_000)});
+    object["spec"]["targetResource"] = json!("a/b/c/d/e");
+    object["spec"]["executionConfig"] = json!({"timeout": "2562047h47m16.854775807s"});
+    let many: serde_json::Map<_, _> = (0..3_000).map(|i| (format!("P{i}"), json!("\u{1F600}\\"))).collect();
+    object["spec"]["parameters"] = Value::Object(many);
+    let object: DynamicObject = serde_json::from_value(object).unwrap();
+    let api = world.api_in(OLD, "WorkflowExecution");
+    api.create(&PostParams::default(), &object).await.unwrap();
+    let condition = |kind: &str, message: String| json!({"type": kind, "status": "True", "reason": "R", "message": message, "lastTransitionTime": "2026-01-05T10:00:00Z"});
+    let conditions: Vec<_> = (0..2_000).map(|i| condition(["A", "B"][i % 2], i.to_string())).collect();
+    let status = Patch::Merge(json!({"status": {"phase": "Failed", "conditions": conditions}}));
+    api.patch_status("hostile", &PatchParams::default(), &status).await.unwrap()
+}
+
+/// What conversions took, by our own count and by the API server's.
+struct Spent {
+    ours: (f64, f64),
+    theirs: (f64, f64),
+}
+
+impl Spent {
+    async fn on_conversions(server: &support::ApiServer, process: &support::Process) -> Self {
+        let (_, admin) = stage::addresses(process).unwrap();
+        let (_, ours) = stage::curl(&[&format!("{admin}/metrics")]);
+        let theirs = server.kubectl(ADMIN, &["get", "--raw", "/metrics"], None).await.expect_success().stdout;
+        Self {
+            ours: histogram(&ours, "lockkeeper_conversion_duration_seconds"),
+            theirs: histogram(&theirs, "apiserver_crd_conversion_webhook_duration_seconds"),
+        }
+    }
+
+    fn since(self, before: &Self) -> Self {
+        let less = |now: (f64, f64), before: (f64, f64)| (now.0 - before.0, now.1 - before.1);
+        Self { ours: less(self.ours, before.ours), theirs: less(self.theirs, before.theirs) }
+    }
+}
+
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (who, (seconds, calls)) in [("ours", self.ours), ("as the API server sees it", self.theirs)] {
+            write!(f, "{who}: {calls} calls, {seconds:.3} s, {:.0} µs a call; ", seconds * 1e6 / calls.max(1.0))?;
+        }
+        Ok(())
+    }
+}
+
+/// Sum and count over all labels.
+fn histogram(text: &str, name: &str) -> (f64, f64) {
+    let total = |suffix: &str| {
+        let series = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(suffix));
+        series.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    (total("_sum"), total("_count"))
+}
+
 fn names(count: usize, kind: &str) -> Vec<String> {
     (0..count / KINDS.len()).map(|number| format!("{}-{number:05}", kind.to_lowercase())).collect()
 }
 
-async fn store(world: &World<'_>, count: usize) {
+pub async fn store(world: &World<'_>, count: usize) {
     for kind in KINDS {
         let api = world.api_in(OLD, kind);
         stream::iter(names(count, kind))
@@ -456,7 +535,7 @@ async fn store(world: &World<'_>, count: usize) {
 }
 
 /// Everything of both kinds, by name.
-async fn try_lists(world: &World<'_>, version: &str) -> kube::Result<[Vec<DynamicObject>; 2]> {
+pub async fn try_lists(world: &World<'_>, version: &str) -> kube::Result<[Vec<DynamicObject>; 2]> {
     let mut lists = [Vec::new(), Vec::new()];
     for (kind, list) in KINDS.into_iter().zip(&mut lists) {
         *list = world.api_in(version, kind).list(&ListParams::default()).await?.items;
@@ -464,7 +543,7 @@ async fn try_lists(world: &World<'_>, version: &str) -> kube::Result<[Vec<Dynami
     Ok(lists)
 }
 
-async fn lists(world: &World<'_>, version: &str) -> [Vec<DynamicObject>; 2] {
+pub async fn lists(world: &World<'_>, version: &str) -> [Vec<DynamicObject>; 2] {
     try_lists(world, version).await.unwrap()
 }
 

@@ -147,6 +147,29 @@ async fn understood(dialect: &Dialect) {
     world.refused(&candidate("we", "second", "three"), "PreviousExecutionFailed").await;
 
     status::dialects::written(&World::new(&stage.server, "written").await, dialect).await;
+    checked(&stage.server, dialect).await;
+}
+
+/// What stands in this cluster comes home from v1beta1, and whoever would move there is told what was found.
+async fn checked(server: &ApiServer, dialect: &Dialect) {
+    let lockkeeper = async |args: &[&str], stdin: Option<&str>| {
+        server.run(&stage::binary(), &server.user(ADMIN).kubeconfig, args, stdin).await.expect_success()
+    };
+    let shape = dialect.name.strip_prefix("kubernaut-").unwrap();
+    let told = lockkeeper(&["convert", "--check"], None).await;
+    assert!(told.stdout.contains(&format!("\nWorkflowExecution, v1alpha1 as of {shape}: ")), "{told}");
+    assert!(told.stdout.contains(", 0 not identical, 0 not converted\n"), "{told}");
+    let warned = told.stderr.contains("leave Kubernaut's own CRDs in place (chart: crds.install=false)");
+    assert_eq!(warned, shape != "2025-12", "{told}");
+
+    let get = ["get", "workflowexecutions,remediationrequests", "-A", "-o", "json"];
+    let stored = server.kubectl(ADMIN, &get, None).await;
+    let there = lockkeeper(&["convert", "-", "--to", "v1beta1", "-o", "json"], Some(&stored.stdout)).await;
+    assert!(there.stdout.lines().all(|line| line.contains("\"kubernaut.ai/v1beta1\"")), "{there}");
+    let home = lockkeeper(&["convert", "-", "--to", "v1alpha1", "-o", "json"], Some(&there.stdout)).await;
+    let list: Value = serde_json::from_str(&stored.stdout).unwrap();
+    let objects: Vec<Value> = home.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(objects.len() > 10 && Value::from(objects) == list["items"], "{home}");
 }
 
 /// Both kinds without a schema: whatever somebody stored.

@@ -49,7 +49,7 @@ async fn a_create_inside_a_backoff_window_is_refused_in_full() {
 
     // The command that the refusal names says the same.
     let kubeconfig = &stage.server.user(stage::GATE).kubeconfig;
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_lockkeeper"));
+    let binary = &stage::binary();
     let explain =
         stage.server.run(binary, kubeconfig, &["explain", &format!("{ns}/rr"), "--target", &target], None).await;
     assert_eq!(explain.status, Some(1), "{explain}");

@@ -9,6 +9,7 @@ mod dialects;
 mod gate;
 mod lag;
 mod lifecycle;
+mod migrate;
 mod reasons;
 mod runs;
 mod stage;

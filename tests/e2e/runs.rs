@@ -124,7 +124,7 @@ async fn a_run_that_outlives_its_execution_holds_the_target_also_where_tekton_ca
 
     // Whoever asks from outside is told the same, and what could not be read where it could not.
     let explain = ["explain", "--target", &target];
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_lockkeeper"));
+    let binary = &stage::binary();
     let told = server.run(binary, &server.user(GATE).kubeconfig, &explain, None).await;
     assert!(told.status == Some(1) && told.stdout.contains(words) && told.stderr.is_empty(), "{told}");
 
@@ -160,7 +160,7 @@ async fn without_the_right_to_read_runs_a_question_is_answered_with_a_warning() 
     server.apply_crds(&stage::crds()).await.unwrap();
     stage::allow_reading(&server).await;
     install_tekton(&server, "v1").await;
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_lockkeeper"));
+    let binary = &stage::binary();
     let told = server.run(binary, &server.user(GATE).kubeconfig, &["explain", "--target", "Node/w"], None).await;
     assert_eq!(told.status, Some(0), "{told}");
     let warning = "warning: pipelineruns in namespace kubernaut-workflows are not known here: pipelineruns.tekton.dev is forbidden";

@@ -51,9 +51,14 @@ pub async fn own(config: &str) -> Option<Stage> {
     Some(Stage { server, gate })
 }
 
+/// The binary under test: the one that was built with the tests, or LOCKKEEPER_BIN, for measuring what users run.
+pub fn binary() -> PathBuf {
+    std::env::var_os("LOCKKEEPER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_lockkeeper").into(), PathBuf::from)
+}
+
 /// Our own CRDs, out of the binary under test.
 pub fn crds() -> String {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lockkeeper")).arg("crds").output().unwrap();
+    let output = std::process::Command::new(binary()).arg("crds").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -81,13 +86,13 @@ pub async fn start_gate_at(server: &ApiServer, config: &str, kubeconfig: &Path, 
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let folder = server.folder().join(format!("gate-{number}"));
     let text = |path: &Path| path.display().to_string();
-    let binary = Path::new(env!("CARGO_BIN_EXE_lockkeeper"));
+    let binary = binary();
     let (host, _) = listen.rsplit_once(':').unwrap();
     let certs = ["certs", "--dir", &text(&folder), "--host", host, "--host", "localhost"];
-    server.run(binary, kubeconfig, &certs, None).await.expect_success();
+    server.run(&binary, kubeconfig, &certs, None).await.expect_success();
     let config_file = folder.join("config.yaml");
     std::fs::write(&config_file, config).unwrap();
-    let launch = Launch::new(format!("lockkeeper-{number}"), env!("CARGO_BIN_EXE_lockkeeper"))
+    let launch = Launch::new(format!("lockkeeper-{number}"), &binary)
         .args([
             "serve",
             "--listen",
@@ -113,7 +118,8 @@ pub async fn start_gate_at(server: &ApiServer, config: &str, kubeconfig: &Path, 
     Gate { process, https, admin, ca: folder.join("ca.crt"), config: config_file }
 }
 
-fn addresses(process: &Process) -> Result<(String, String), String> {
+/// Where it serves HTTPS, and where its admin port is.
+pub fn addresses(process: &Process) -> Result<(String, String), String> {
     let log = process.log_text();
     let line = log
         .lines()
@@ -187,7 +193,7 @@ impl Gate {
     }
 }
 
-fn curl(args: &[&str]) -> (u16, String) {
+pub fn curl(args: &[&str]) -> (u16, String) {
     let output = std::process::Command::new("curl")
         .args(["-sS", "--max-time", "8", "-w", "\n%{http_code}"])
         .args(args)

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use axum::http::Request;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::json;
 
 use super::assets::Assets;
 use super::process::{Folder, Launch, Process};
@@ -158,20 +160,36 @@ impl ApiServer {
 
     /// Drops etcd's history up to now: what is watched from before cannot be taken up again.
     pub async fn compact(&self) -> Result<()> {
-        let ask = async |path: &str, body: String| {
-            let url = format!("{}/v3/kv/{path}", self.etcd_url);
-            let args = ["-sS", "--fail-with-body", "--noproxy", "*", "--max-time", "10", "--data", &body, &url];
-            let output = tokio::process::Command::new("curl").args(args).output().await.context("run curl")?;
-            let told = String::from_utf8_lossy(&output.stdout).into_owned();
-            if !output.status.success() {
-                return Err(anyhow!("etcd {path}: {told}{}", String::from_utf8_lossy(&output.stderr)));
-            }
-            Ok(serde_json::from_str::<serde_json::Value>(&told)?)
-        };
         // A range over one key that is not there tells the revision.
-        let now = ask("range", r#"{"key": "LQ=="}"#.to_owned()).await?;
+        let now = self.ask_etcd("range", &json!({"key": base64("-")})).await?;
         let revision = now["header"]["revision"].as_str().context("etcd tells no revision")?;
-        ask("compaction", format!(r#"{{"revision": "{revision}", "physical": true}}"#)).await.map(drop)
+        self.ask_etcd("compaction", &json!({"revision": revision, "physical": true})).await.map(drop)
+    }
+
+    /// What etcd holds of a resource such as `kubernaut.ai/workflowexecutions`, as it is written there: key and value.
+    pub async fn in_etcd(&self, resource: &str) -> Result<Vec<(String, serde_json::Value)>> {
+        let prefix = format!("/registry/{resource}/");
+        let end = format!("/registry/{resource}0");
+        let answer = self.ask_etcd("range", &json!({"key": base64(&prefix), "range_end": base64(&end)})).await?;
+        let held = answer["kvs"].as_array().cloned().unwrap_or_default();
+        let bytes = |value: &serde_json::Value| Ok::<_, Error>(serde_json::from_value::<ByteString>(value.clone())?.0);
+        held.iter()
+            .map(|pair| {
+                Ok((String::from_utf8(bytes(&pair["key"])?)?, serde_json::from_slice(&bytes(&pair["value"])?)?))
+            })
+            .collect()
+    }
+
+    async fn ask_etcd(&self, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+        let url = format!("{}/v3/kv/{path}", self.etcd_url);
+        let body = body.to_string();
+        let args = ["-sS", "--fail-with-body", "--noproxy", "*", "--max-time", "30", "--data", &body, &url];
+        let output = tokio::process::Command::new("curl").args(args).output().await.context("run curl")?;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            return Err(anyhow!("etcd {path}: {told}{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        Ok(serde_json::from_str(&told)?)
     }
 
     pub fn apiserver(&self) -> &Process {
@@ -203,6 +221,10 @@ impl Drop for ApiServer {
     fn drop(&mut self) {
         self.keep_logs_of_failure();
     }
+}
+
+fn base64(text: &str) -> ByteString {
+    ByteString(text.as_bytes().to_vec())
 }
 
 pub(super) fn free_ports<const N: usize>() -> Result<[u16; N]> {

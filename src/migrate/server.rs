@@ -1,0 +1,270 @@
+//! The API server: one question at a time, asked again while it is busy or away.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::{Request, header};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use kube::Client;
+use kube::client::Body;
+use kube::core::Status;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::plan::{self, Definition, FIELD_MANAGER, Refusal, Step};
+use crate::convert::Version;
+use crate::line::one_line;
+
+/// A question with a conversion behind each object of a page may take long.
+const CALL: Duration = Duration::from_secs(60);
+/// 0.25 s, 0.5 s, … 8 s: half a minute in all.
+const TRIES: u32 = 8;
+const BACKOFF: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// A server that wants to be left alone for longer is away.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const PAGE: u32 = 500;
+
+/// What a question came to instead of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("{0}")]
+    Refusal(#[from] Refusal),
+    #[error("you may not {0}: docs/migration.md has the ClusterRole that migrate needs")]
+    Forbidden(String),
+    #[error(
+        "the API server does not know this user (401 Unauthorized); renew the token or certificate in the kubeconfig"
+    )]
+    Unknown,
+    #[error("the API server refused ({0}): {1}")]
+    Refused(u16, String),
+    #[error("no answer from the API server after {TRIES} tries: {0}")]
+    Away(String),
+    #[error("the API server's answer is not what it should be: {0}")]
+    Odd(String),
+    #[error("the list expires faster than it can be read")]
+    Expired(Option<String>),
+    #[error("{0} changed meanwhile")]
+    Changed(String),
+    #[error("the API server has not noticed in time that {0} stores another version")]
+    Unnoticed(String),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A cluster, and the wish to stop.
+#[derive(Clone)]
+pub struct Server {
+    client: Client,
+    stop: CancellationToken,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Page<T> {
+    #[serde(default)]
+    pub metadata: ListMeta,
+    pub items: Vec<T>,
+}
+
+impl Server {
+    #[must_use]
+    pub fn new(client: Client, stop: CancellationToken) -> Self {
+        Self { client, stop }
+    }
+
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// # Errors
+    /// There is no such CRD, or it cannot be read.
+    pub async fn definition(&self, name: &str) -> Result<Definition, Trouble> {
+        let request = Request::get(format!("{CRDS}/{name}"));
+        let right = format!("get customresourcedefinitions.apiextensions.k8s.io/{name}");
+        match self.ask(request, Vec::new(), &right).await {
+            Err(Trouble::Refused(404, _)) => Err(Refusal::Missing(name.to_owned()).into()),
+            answer => parsed(&answer?),
+        }
+    }
+
+    /// Takes one step of a CRD's, if it still is as it was read.
+    ///
+    /// # Errors
+    /// [`Trouble::Changed`] where somebody else wrote it meanwhile.
+    pub async fn take(&self, definition: &Definition, step: Step, to: Version) -> Result<Definition, Trouble> {
+        let part = if step == Step::Trim { "/status" } else { "" };
+        self.patch_definition(definition, part, &plan::patch(definition, step, to)).await
+    }
+
+    /// Leaves no name of ours in a CRD's managed fields.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn disown(&self, definition: Definition) -> Result<Definition, Trouble> {
+        match plan::disown(&definition) {
+            Some(patch) => self.patch_definition(&definition, "", &patch).await,
+            None => Ok(definition),
+        }
+    }
+
+    async fn patch_definition(&self, of: &Definition, part: &str, patch: &Value) -> Result<Definition, Trouble> {
+        let name = &of.metadata.name;
+        let request = Request::patch(format!("{CRDS}/{name}{part}?fieldManager={FIELD_MANAGER}"))
+            .header(header::CONTENT_TYPE, "application/json-patch+json");
+        let right = format!("patch customresourcedefinitions{part}.apiextensions.k8s.io/{name}");
+        match self.once(&request_of(request, patch.to_string().into_bytes())?, &right).await {
+            Err(Hitch::Final(Trouble::Refused(409, _)) | Hitch::Passing { code: Some(409), .. }) => {
+                Err(Trouble::Changed(name.clone()))
+            }
+            Err(Hitch::Passing { said, .. }) => Err(Trouble::Away(said)),
+            Err(Hitch::Final(trouble)) => Err(trouble),
+            Ok(text) => parsed(&text),
+        }
+    }
+
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        accept: &str,
+        token: Option<&str>,
+    ) -> Result<Page<T>, Trouble> {
+        let token = token.map(|token| format!("&continue={}", escaped(token))).unwrap_or_default();
+        let request = Request::get(format!("{path}?limit={PAGE}{token}")).header(header::ACCEPT, accept);
+        parsed(&self.ask(request, Vec::new(), &format!("list {}.kubernaut.ai", plural(path))).await?)
+    }
+
+    /// Has an object stored as it is. An empty patch cannot lose what somebody else writes, and an object that is stored
+    /// in this version already is not written again. Its resource version afterwards.
+    pub(super) async fn store_anew(&self, path: &str, kind: &str) -> Result<String, Trouble> {
+        #[derive(Deserialize)]
+        struct Stored {
+            metadata: Versioned,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Versioned {
+            resource_version: String,
+        }
+        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+            .header(header::CONTENT_TYPE, "application/merge-patch+json")
+            .header(header::ACCEPT, METADATA);
+        let right = format!("patch {kind}.kubernaut.ai");
+        let stored: Stored = parsed(&self.ask(request, json!({}).to_string().into_bytes(), &right).await?)?;
+        Ok(stored.metadata.resource_version)
+    }
+
+    async fn ask(&self, request: hyper::http::request::Builder, body: Vec<u8>, right: &str) -> Result<String, Trouble> {
+        let request = request_of(request, body)?;
+        let mut last = String::new();
+        for attempt in 0..TRIES {
+            match self.once(&request, right).await {
+                Ok(text) => return Ok(text),
+                Err(Hitch::Final(trouble)) => return Err(trouble),
+                Err(Hitch::Passing { said, wait, .. }) => {
+                    last = said;
+                    let backoff = (BACKOFF * 2_u32.saturating_pow(attempt)).min(BACKOFF_MAX);
+                    let wait = wait.unwrap_or_default().min(RETRY_AFTER_MAX).max(backoff);
+                    if attempt + 1 < TRIES {
+                        self.pause(wait).await?;
+                    }
+                }
+            }
+        }
+        Err(Trouble::Away(last))
+    }
+
+    /// Waits, unless it is to stop.
+    ///
+    /// # Errors
+    /// It is to stop.
+    pub async fn pause(&self, wait: Duration) -> Result<(), Trouble> {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.stop.cancelled() => Err(Trouble::Interrupted),
+        }
+    }
+
+    async fn once(&self, request: &Request<Vec<u8>>, right: &str) -> Result<String, Hitch> {
+        match tokio::time::timeout(CALL, self.exchange(request.clone())).await {
+            Err(_) => Err(Hitch::passing(format!("silent for {} s", CALL.as_secs()))),
+            Ok(Err(error)) => Err(Hitch::passing(one_line(&root(&error).to_string(), 300))),
+            Ok(Ok(Answer { code: 200..300, text, .. })) => Ok(text),
+            Ok(Ok(answer)) => Err(answer.hitch(right)),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Answer, kube::Error> {
+        let answer = self.client.send(request.map(Body::from)).await?;
+        let code = answer.status().as_u16();
+        let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let bytes = answer.into_body().collect().await?.to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { code, wait: wait.map(Duration::from_secs), text })
+    }
+}
+
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// One object's metadata is all that is wanted.
+pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub(super) const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+struct Answer {
+    code: u16,
+    wait: Option<Duration>,
+    text: String,
+}
+
+/// What came instead of an answer, and whether it may pass.
+enum Hitch {
+    Passing { code: Option<u16>, said: String, wait: Option<Duration> },
+    Final(Trouble),
+}
+
+impl Hitch {
+    fn passing(said: String) -> Self {
+        Self::Passing { code: None, said, wait: None }
+    }
+}
+
+impl Answer {
+    fn hitch(self, right: &str) -> Hitch {
+        let Self { code, wait, text } = self;
+        let status: Option<Status> = serde_json::from_str(&text).ok();
+        let said = one_line(status.as_ref().map_or(text.trim(), |status| &status.message), 400);
+        Hitch::Final(match code {
+            401 => Trouble::Unknown,
+            // A webhook refuses with the same code; then it is about this object.
+            403 if !said.starts_with("admission webhook") => Trouble::Forbidden(right.to_owned()),
+            410 => {
+                Trouble::Expired(status.and_then(|status| status.metadata?.continue_).filter(|token| !token.is_empty()))
+            }
+            409 | 429 | 500..600 => return Hitch::Passing { code: Some(code), said: format!("{said} ({code})"), wait },
+            _ => Trouble::Refused(code, said),
+        })
+    }
+}
+
+fn request_of(request: hyper::http::request::Builder, body: Vec<u8>) -> Result<Request<Vec<u8>>, Trouble> {
+    request.body(body).map_err(|error| Trouble::Odd(error.to_string()))
+}
+
+fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Trouble> {
+    serde_json::from_str(text).map_err(|error| Trouble::Odd(error.to_string()))
+}
+
+/// A continue token is base64, whose `+` and `=` mean something else in a query.
+fn escaped(token: &str) -> String {
+    let plain = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    token.bytes().map(|c| if plain(&c) { char::from(c).to_string() } else { format!("%{c:02X}") }).collect()
+}
+
+fn plural(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What lies under all the layers that pass it on.
+fn root(error: &dyn std::error::Error) -> &dyn std::error::Error {
+    error.source().map_or(error, root)
+}
