@@ -446,6 +446,7 @@ async fn one_hostile_object_among_a_thousand_is_parked() {
     assert!(told.contains("lockkeeper_conversion_duration_seconds_count 2"), "{told}");
 }
 
+/// C-17, C-18: what it takes in time and memory is measured in `benches/convert.rs`.
 #[tokio::test]
 async fn five_thousand_objects_of_ten_kilobytes() {
     let objects: Vec<_> = (0..5000)
