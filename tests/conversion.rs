@@ -221,7 +221,7 @@ fn without_legacy(mut object: Value) -> Value {
 proptest! {
     #![proptest_config(Config { cases: 10_000, rng_seed: RngSeed::Fixed(6), failure_persistence: None, ..Config::default() })]
 
-    /// There and back it is as it was, and once more there it is what it was there; and what an annotation says of the other
+    /// C-12: there and back it is as it was, and once more there it is what it was there; and what an annotation says of the other
     /// version changes nothing of what is said here.
     #[test]
     fn whatever_it_is_it_comes_home(object in object(&KINDS)) {
@@ -297,7 +297,7 @@ fn schemas(kind: &str) -> Vec<(String, Value)> {
     versions.map(|version| (version["name"].as_str().unwrap().to_owned(), schema(version))).collect()
 }
 
-/// Ten thousand objects of what a schema says, and of what it does not, go away and come home to the byte; and every second one
+/// C-12, C-14: ten thousand objects of what a schema says, and of what it does not, go away and come home to the byte; and every second one
 /// does so by way of an API server, which keeps of each version what its schema names.
 fn ten_thousand_come_home(kind: &str, version: &str) {
     let schemas = schemas(kind);
@@ -337,7 +337,7 @@ fn an_annotation_brings_no_status_along() {
     }
 }
 
-/// The one member of the hub that v1alpha1 cannot say and no schema can bound.
+/// C-07: annotations stay within what the API server takes. The one member of the hub that v1alpha1 cannot say and no schema can bound.
 #[test]
 fn settings_of_an_engine_that_no_annotation_has_room_for_come_home_by_way_of_an_api_server() {
     let settings = |bytes: usize| json!({"extraVars": {"x": "é".repeat(bytes / 2)}, "inventoryName": "edge"});

@@ -446,6 +446,7 @@ async fn one_hostile_object_among_a_thousand_is_parked() {
     assert!(told.contains("lockkeeper_conversion_duration_seconds_count 2"), "{told}");
 }
 
+/// C-17, C-18: what it takes in time and memory is measured in `benches/convert.rs`.
 #[tokio::test]
 async fn five_thousand_objects_of_ten_kilobytes() {
     let objects: Vec<_> = (0..5000)
@@ -463,7 +464,7 @@ async fn five_thousand_objects_of_ten_kilobytes() {
 
 /// What can be written by whoever may annotate an object must not cost the process its stack, or a list its time.
 #[tokio::test]
-async fn a_forged_annotation_costs_neither_stack_nor_time() {
+async fn a_forged_annotation_costs_no_stack() {
     let nest = |leaf: &str| format!("{}{leaf}{}", r#"{"a":"#.repeat(9_000), "}".repeat(9_000));
     let path = "/a".repeat(9_000);
     let many: Vec<_> =
@@ -488,28 +489,23 @@ async fn a_forged_annotation_costs_neither_stack_nor_time() {
                 "spec":{{"target":{{"kind":"K","name":"n"}},"parameters":{}}}}}"#,
             nest("2")
         );
-        let started = std::time::Instant::now();
         let answer = house().post(review_of(V1ALPHA1, &object)).await;
         assert_eq!(answer.code, 200);
         assert!(answer.text.contains("\"targetResource\":\"K/n\""), "{}", &answer.text[..200]);
-        // Far above what it takes, far below what hurts.
-        assert!(started.elapsed().as_secs() < 20, "{:?}: {}", started.elapsed(), &patch[..60]);
     }
 }
 
-/// Many members, many conditions: no more than their number in time.
+/// What they cost is counted by `four_times_the_object_is_four_times_the_work`.
 #[tokio::test]
-async fn many_members_cost_no_square() {
+async fn many_members_and_conditions_come_home() {
     let members: String = (0..60_000).map(|i| format!("\"m{i}\":{i},")).collect::<String>() + "\"z\":0";
     let conditions = vec![r#"{"type":"A"}"#; 20_000].join(",");
     let object = format!(
         r#"{{"apiVersion":"{V1ALPHA1}","kind":"WorkflowExecution","metadata":{{"name":"n"}},"spec":{{"targetResource":"K/n",{members}}},
             "status":{{"conditions":[{conditions}],"pipelineRunStatus":{{{members}}}}}}}"#
     );
-    let started = std::time::Instant::now();
     let there = house().post(review_of(V1BETA1, &object)).await;
     let there = there.objects();
     let home = house().convert(V1ALPHA1, &there).await.remove(0);
     assert!(home == serde_json::from_str::<Value>(&object).unwrap(), "it does not come home");
-    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -74,5 +74,25 @@ verdict "two requests, one connection" "1 0" \
 verdict "the process lives" "ok" "$(curl -sS "http://$admin/livez")"
 verdict "no body of an object is in the log" "" "$(grep -o 'GRACE_SECONDS\|registry.example.com' "$log" | head -n 1)"
 
+# C-19: a conversion that has begun when the process is told to end is answered, and only then does it end.
+conversion='{"apiVersion":"apiextensions.k8s.io/v1","kind":"ConversionReview","request":{"uid":"u","desiredAPIVersion":"kubernaut.ai/v1beta1","objects":[]}}'
+{
+  printf '%s' "${conversion:0:60}"
+  for _ in $(seq 50); do [ -e "$work/begun" ] && break; sleep 0.1; done
+  kill -TERM "$server"
+  for _ in $(seq 50); do curl -sS "http://$admin/convertz" | grep -q ending && break; sleep 0.1; done
+  printf '%s' "${conversion:60}"
+} | curl -sS --max-time 20 --cacert "$ca" -o "$work/drained" -w '%{http_code}' -X POST "${json[@]}" -H 'Expect:' \
+  --trace-ascii "$work/trace" -T - "https://$https/convert" > "$work/drained.code" &
+uploading=$!
+for _ in $(seq 50); do grep -q 'Send data' "$work/trace" 2> /dev/null && break; sleep 0.1; done
+touch "$work/begun"
+wait "$uploading"
+verdict "a conversion under way is finished after SIGTERM" "200 Success" \
+  "$(cat "$work/drained.code") $(grep -o 'Success' "$work/drained")"
+wait "$server"
+verdict "then the process ends well" 0 "$?"
+server=""
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -1,0 +1,68 @@
+//! docs/alerts.yaml: what it asks for is there when it happens (C-22).
+
+use kube::api::{DynamicObject, PostParams};
+use serde_json::{Value, json};
+
+use crate::conversion::OLD;
+use crate::stage::{self, GATE, World};
+use crate::support::{self, ACTION, ADMIN, Options, eventually};
+
+/// The selectors in the rules' expressions that begin so: name, and labels with the values that are asked for.
+fn selectors(prefix: &str) -> Vec<(String, Vec<String>)> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alerts.yaml");
+    let rules: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let rules = rules["groups"][0]["rules"].as_array().unwrap().clone();
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for rule in &rules {
+        let mut rest = rule["expr"].as_str().unwrap();
+        while let Some(at) = rest.find(prefix) {
+            let name: String = rest[at..].chars().take_while(|c| word(*c)).collect();
+            rest = &rest[at + name.len()..];
+            let labels = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(labels, _)| labels);
+            let equal = labels.split(',').filter(|label| label.contains("=\"")).map(str::to_owned).collect();
+            found.push((name, equal));
+        }
+    }
+    assert!(!found.is_empty(), "no {prefix}* in {file}");
+    found
+}
+
+fn has(metrics: &str, (name, labels): &(String, Vec<String>)) -> bool {
+    let of = |line: &str| line.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    metrics.lines().any(|line| of(line) && labels.iter().all(|label| line.contains(label.as_str())))
+}
+
+#[tokio::test]
+async fn c_22_a_conversion_that_fails_is_seen_by_the_rules() {
+    let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
+    let gate = stage::start_gate(&server, "").await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    stage::allow_reading(&server).await;
+    gate.ready().await;
+    let world = World::new(&server, "alerts").await;
+    let api = world.api_in(OLD, "RemediationRequest");
+    let request: DynamicObject = serde_json::from_value(stage::rr(&world.namespace, "rr", "rr")).unwrap();
+    api.create(&PostParams::default(), &request).await.unwrap();
+    // What is refused is counted by us, what nobody answers by the API server.
+    let review = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview",
+        "request": {"uid": "u", "desiredAPIVersion": "kubernaut.ai/v1beta1", "objects": [{"kind": "Other"}]}});
+    let (url, ca) = (format!("{}/convert", gate.https), gate.ca.display().to_string());
+    for (body, expected) in [(review.to_string(), 200), ("{}".to_owned(), 400)] {
+        let json = ["--header", "Content-Type: application/json", "--data", &body];
+        assert_eq!(stage::curl(&[&[url.as_str(), "--cacert", &ca], &json[..]].concat()).0, expected);
+    }
+    let (_, ours) = gate.get("/metrics");
+    for selector in selectors("lockkeeper_") {
+        assert!(has(&ours, &selector), "{selector:?}");
+    }
+    gate.process.signal("TERM").unwrap();
+    eventually("it ended", ACTION, || async { gate.process.exit_code().ok_or("still there") }).await;
+    let another: DynamicObject = serde_json::from_value(stage::rr(&world.namespace, "another", "another")).unwrap();
+    let told = api.create(&PostParams::default(), &another).await.unwrap_err().to_string();
+    assert!(told.contains("conversion webhook"), "{told}");
+    let theirs = server.kubectl(ADMIN, &["get", "--raw", "/metrics"], None).await.expect_success().stdout;
+    for selector in selectors("apiserver_") {
+        assert!(has(&theirs, &selector), "{selector:?}");
+    }
+}
