@@ -24,6 +24,7 @@ pub mod fault;
 pub mod line;
 
 pub mod cluster;
+pub mod controller;
 pub mod manifest;
 pub mod migrate;
 pub mod webhook;
@@ -32,6 +33,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod config;
+pub mod controller;
 
 pub mod cli;
 pub mod run;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use syn::visit::Visit;
 
 /// Room → the rooms that it may name.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("api", &[]),
     ("routing", &["api", "line"]),
     ("failure", &["api", "line"]),
@@ -18,6 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("cluster", &["api", "routing", "failure", "manifest", "line"]),
     ("migrate", &["api", "convert", "line"]),
     ("webhook", &["api", "convert", "routing", "failure", "status", "cluster", "fault", "telemetry", "config", "line"]),
+    ("controller", &["api", "convert", "routing", "failure", "status", "cluster", "line"]),
     ("telemetry", &["api", "routing", "failure", "status", "fault", "line"]),
     ("tls", &[]),
     ("config", &["api", "routing", "status", "manifest"]),

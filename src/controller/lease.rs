@@ -134,10 +134,9 @@ impl Candidate {
 
     /// One look, and where that allows one write. False: somebody else leads, or was quicker.
     async fn attempt(&self, sight: &mut Option<Sight>, end: Instant) -> Result<bool, Failed> {
-        let in_time = |found: Result<_, _>| found.map_err(|_| Failed::Late);
-        let Some(found) = in_time(timeout_at(end, self.leases.get_opt(&self.lease)).await)?? else {
+        let Some(found) = in_time(end, self.leases.get_opt(&self.lease)).await?? else {
             let wanted = self.next(None);
-            let made = in_time(timeout_at(end, self.leases.create(&PostParams::default(), &wanted)).await)?;
+            let made = in_time(end, self.leases.create(&PostParams::default(), &wanted)).await?;
             return self.written(sight, made);
         };
         let now = Instant::now();
@@ -150,7 +149,7 @@ impl Candidate {
             return Ok(false);
         }
         let wanted = self.next(Some(&seen.lease));
-        let put = in_time(timeout_at(end, self.leases.replace(&self.lease, &PostParams::default(), &wanted)).await)?;
+        let put = in_time(end, self.leases.replace(&self.lease, &PostParams::default(), &wanted)).await?;
         self.written(sight, put)
     }
 
@@ -190,7 +189,8 @@ impl Candidate {
     /// So that the next leader need not wait.
     async fn release(&self, sight: &mut Option<Sight>) {
         let Some(Sight { mut lease, .. }) = sight.take() else { return };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&*self.identity)) else {
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&*self.identity))
+        else {
             return;
         };
         spec.holder_identity = Some(String::new());
@@ -202,6 +202,10 @@ impl Candidate {
             Err(_) => tracing::warn!(lease = self.lease, "the lease is not given back in time; it runs out"),
         }
     }
+}
+
+async fn in_time<T>(end: Instant, call: impl Future<Output = T>) -> Result<T, Failed> {
+    timeout_at(end, call).await.map_err(|_| Failed::Late)
 }
 
 impl Sight {

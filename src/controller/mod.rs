@@ -5,6 +5,7 @@
 //! Never: answers a request; does anything while another replica may lead.
 //! Fails: an API call that fails is tried again, later and later; what cannot succeed ends the execution and says why.
 
+pub mod executor;
 mod lease;
 
 pub use lease::{Candidate, Timing};

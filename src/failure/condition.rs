@@ -31,6 +31,26 @@ pub fn of_nothing(message: &str) -> Classification {
     Classification::of_whole(Unknown, true, message, vec![doubt])
 }
 
+/// Judges a run that went before it ended, and left no record.
+#[must_use]
+pub fn of_gone(ran: bool) -> Classification {
+    let says = if ran {
+        "it was seen at work, or that could not be excluded, when it was seen last"
+    } else {
+        "it went before anything of it ran"
+    };
+    let said = Source::nameless("PipelineRun").says(if ran { Weight::Doubt } else { Weight::Run }, says);
+    Classification::of_whole(Unknown, ran, "its run was deleted before it ended", vec![said])
+}
+
+/// An execution for an engine that nobody here has.
+#[must_use]
+pub fn of_engine(engine: &str) -> Classification {
+    let message = format!("executionEngine {engine:?} is not carried out here; expected tekton");
+    let said = Source::nameless("WorkflowExecution").says(Weight::Run, message.clone());
+    Classification::of_whole(UnsupportedEngine, false, &message, vec![said])
+}
+
 /// Tekton gives the reason with tasks at work as well, and its message does not count them.
 fn leaves_open(reason: &str, message: &str) -> bool {
     table::pipeline_run(reason).is_some_and(|row| matches!(row.start, Start::Open | Start::Anew))

@@ -23,7 +23,7 @@ mod text;
 mod words;
 
 pub use account::Account;
-pub use condition::{of_condition, of_nothing};
+pub use condition::{of_condition, of_engine, of_gone, of_nothing};
 pub use evidence::{Evidence, Source, Weight};
 pub use job::of_job;
 pub use reason::Reason;
@@ -62,6 +62,13 @@ impl Classification {
     #[must_use]
     pub fn only_that_it_ran(self, reason: Reason, message: &str) -> Self {
         Self::of_whole(reason, true, message, self.evidence)
+    }
+
+    /// It never was an attempt: another execution had the target.
+    #[must_use]
+    pub fn duplicate(message: &str) -> Self {
+        let said = Source::nameless("PipelineRun").says(Weight::Run, message);
+        Self::of_whole(Reason::Deduplicated, false, message, vec![said])
     }
 
     /// Of which no task, step or end is known.

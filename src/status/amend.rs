@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::details::{self, Judged, Source};
 use super::{Rules, Write, clearance, whole_seconds};
 use crate::api::duration::GoDuration;
-use crate::api::facts::Timestamp;
+use crate::api::facts::{Record, Timestamp};
 use crate::failure::{Account, Classification, Reason, Subject};
 use crate::line::one_line;
 
@@ -54,6 +54,14 @@ pub fn amend(write: &Write<'_>, rules: &Rules) -> Amendment {
         }
     }
     amendment
+}
+
+/// The failure details of a status that has none yet, every member that the schema asks for.
+#[must_use]
+pub fn details(new: &Record, found: &Classification, now: Timestamp) -> Map<String, Value> {
+    let (old, account) = (Record::default(), Account::Unknown);
+    let write = Write { old: &old, new, user: "", account: &account, now };
+    complete(&write, found, members(&write, found))
 }
 
 impl Amendment {

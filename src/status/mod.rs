@@ -15,7 +15,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use amend::{Amendment, Change, Classified, amend};
+pub use amend::{Amendment, Change, Classified, amend, details};
 pub use details::Source;
 pub use guard::{Reason, Refusal, clearing, guard};
 pub use rules::{Clearance, Mode, Rules};

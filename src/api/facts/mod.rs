@@ -5,6 +5,7 @@
 //! object unreadable, and says which member.
 
 mod candidate;
+mod commission;
 mod execution;
 mod lenient;
 mod record;
@@ -12,6 +13,7 @@ mod request;
 mod target;
 
 pub use candidate::{Candidate, Cause, NotACandidate};
+pub use commission::{Commission, Progress};
 pub use execution::{ExecutionPhase, Failure, WorkflowExecution};
 pub(crate) use lenient::{Mapping, Time};
 pub use record::{Record, RunSummary, StatusCondition};

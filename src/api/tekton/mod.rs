@@ -72,16 +72,31 @@ impl Status {
 pub struct Origin {
     /// The WorkflowExecution that the run carries out.
     pub execution: Option<ObjectKey>,
+    /// The one of that name that it was made for; only lockkeeper says it.
+    pub execution_uid: Option<Box<str>>,
     /// Its target as it was written there.
     pub target: Option<Box<str>>,
 }
 
+/// A name that is too long for a label stands here whole: namespace/name.
+pub const EXECUTION: &str = "lockkeeper.kubernaut.ai/execution";
+pub const EXECUTION_UID: &str = "lockkeeper.kubernaut.ai/execution-uid";
+pub const EXECUTION_LABEL: &str = "kubernaut.ai/workflow-execution";
+pub const NAMESPACE_LABEL: &str = "kubernaut.ai/source-namespace";
+pub const TARGET: &str = "kubernaut.ai/target-resource";
+
 impl Origin {
     fn of(meta: &Meta) -> Self {
-        let execution = meta.label("kubernaut.ai/workflow-execution").zip(meta.label("kubernaut.ai/source-namespace"));
+        let labelled = meta.label(EXECUTION_LABEL).zip(meta.label(NAMESPACE_LABEL));
+        let whole = meta.annotation(EXECUTION);
+        let whole = whole
+            .as_deref()
+            .and_then(|whole| whole.split_once('/'))
+            .map(|(namespace, name)| (name.into(), namespace.into()));
         Self {
-            execution: execution.map(|(name, namespace)| ObjectKey { namespace, name }),
-            target: meta.annotation("kubernaut.ai/target-resource"),
+            execution: whole.or(labelled).map(|(name, namespace)| ObjectKey { namespace, name }),
+            execution_uid: meta.annotation(EXECUTION_UID),
+            target: meta.annotation(TARGET),
         }
     }
 }

@@ -53,6 +53,11 @@ impl TaskRun {
         })
     }
 
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.last.condition.succeeded()
+    }
+
     /// A status that v1beta1 kept inside of the PipelineRun, and what ran for the conditions of the task.
     pub(super) fn embedded(
         key: ObjectKey,

@@ -1,0 +1,9 @@
+//! The executor: an admitted execution becomes a PipelineRun, and the end of that its status.
+
+mod plan;
+mod run;
+mod status;
+
+pub use plan::{FINALIZER, Rules, Run, Seen, Step, plan, refused};
+pub use run::name as run_name;
+pub use status::{Event, StatusChange};

@@ -1,0 +1,251 @@
+//! The next step of one execution: a function of what is stored, what is known of its run, the gate's verdict and the time. Each
+//! step is one API call; whatever happens before, between or after them, the next plan starts from what is there.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::run;
+use super::status::StatusChange;
+use crate::api::facts::{Commission, ObjectKey, Timestamp};
+use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::failure::{self, Account, Classification};
+use crate::routing::{End, Hold, Reason, Verdict};
+
+/// It keeps an execution there until its run is gone.
+pub const FINALIZER: &str = "lockkeeper.kubernaut.ai/run";
+
+/// All that a plan may know.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    pub commission: &'a Commission,
+    /// Asked while it is pending; None: nothing was listed yet.
+    pub verdict: Option<&'a Verdict>,
+    /// What stands under the name of its run.
+    pub run: Run<'a>,
+    pub account: &'a Account,
+}
+
+/// The object under the name that a target's run has.
+#[derive(Clone, Copy, Debug)]
+pub enum Run<'a> {
+    /// The index knows of none, which may be behind.
+    Unseen,
+    /// The API server said so.
+    Absent,
+    There {
+        run: &'a PipelineRun,
+        tasks: &'a [&'a TaskRun],
+    },
+}
+
+/// What the executor was told.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub namespace: Box<str>,
+    /// A run stays for so long after its end: a person may look at it, and nothing else starts on its target.
+    pub cooldown: Duration,
+}
+
+/// One API call, or none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Until something changes; or this time comes.
+    Rest(Option<Timestamp>),
+    /// Puts the finalizer on.
+    Claim,
+    /// Takes it away.
+    Release,
+    /// Asks the API server what stands under the run's name.
+    Look,
+    Create(Value),
+    /// Deletes the run of this uid, and no other of its name.
+    Delete {
+        run: ObjectKey,
+        uid: Box<str>,
+    },
+    Write(Box<StatusChange>),
+}
+
+/// What a run under our name is to this execution.
+enum Whose {
+    Ours,
+    Theirs(ObjectKey),
+    Nobodys,
+}
+
+#[must_use]
+pub fn plan(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
+    let commission = seen.commission;
+    let ended = |phase: &str| matches!(phase, "Completed" | "Failed");
+    match &*commission.progress.phase {
+        _ if commission.deleting => leave(seen),
+        "" | "Pending" => begin(seen, rules, now),
+        "Running" => follow(seen, now),
+        phase if ended(phase) => rest(seen, rules, now),
+        _ => Step::Rest(None),
+    }
+}
+
+fn claimed(commission: &Commission) -> bool {
+    commission.finalizers.iter().any(|finalizer| &**finalizer == FINALIZER)
+}
+
+/// Why it can never run, whoever waits for whatever.
+fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
+    let wrong = |message: &str| Some(failure::of_refusal(422, "Invalid", message));
+    if commission.bundle.is_none() {
+        return wrong("spec.workflowRef.executionBundle is missing: it names the OCI bundle that holds the pipeline");
+    }
+    if commission.target.is_none() {
+        return wrong("spec.target is missing: expected ns/kind/name or kind/name");
+    }
+    if !commission.cluster.is_empty() {
+        return wrong(&format!(
+            "the target is in cluster {}: a run is named after its target alone, so this executor serves its own cluster only",
+            commission.cluster
+        ));
+    }
+    match commission.engine.as_deref() {
+        None | Some("tekton") => {}
+        Some(engine) => {
+            return Some(failure::of_engine(engine));
+        }
+    }
+    let late = commission.deadline.is_some_and(|deadline| deadline <= now);
+    late.then(|| failure::of_condition("PipelineRunTimeout", "its deadline was over before it could start", false))
+}
+
+fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
+    let commission = seen.commission;
+    if let Some(found) = unfit(commission, now) {
+        return write(StatusChange::failed(commission, &Account::Failed(found), None, now));
+    }
+    if !claimed(commission) {
+        return Step::Claim;
+    }
+    let Some(target) = commission.target.as_deref() else { return Step::Rest(None) };
+    // A run of ours that is there was begun before: what held meanwhile does not stop it.
+    if let Run::There { run, .. } = seen.run
+        && let Whose::Ours = whose(run, commission)
+    {
+        return write(StatusChange::running(commission, run, now));
+    }
+    let Some(verdict) = seen.verdict else { return Step::Rest(None) };
+    if let Some(hold) = &verdict.hold {
+        return held(commission, hold, now);
+    }
+    let Run::There { run, .. } = seen.run else {
+        return Step::Create(run::pipeline_run(commission, target, &rules.namespace, now));
+    };
+    match whose(run, commission) {
+        Whose::Ours => write(StatusChange::running(commission, run, now)),
+        Whose::Nobodys => {
+            let message = format!(
+                "PipelineRun {} is on this target and does not say whose it is; when it is gone this execution starts",
+                run.key
+            );
+            waits(commission, "TargetLocked", &message, None, now)
+        }
+        Whose::Theirs(other) if !run.ended() => write(StatusChange::duplicate(commission, &other, run, now)),
+        Whose::Theirs(_) => {
+            let free = run.completed.and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
+            if free > now {
+                let message = format!("the run of the last workflow on this target ({}) is kept until then", run.key);
+                return waits(commission, "TargetLocked", &message, Some(free), now);
+            }
+            Step::Delete { run: run.key.clone(), uid: run.uid.clone() }
+        }
+    }
+}
+
+/// Of two executions of one name the uid tells, where a run says it; upstream's runs do not.
+fn whose(run: &PipelineRun, commission: &Commission) -> Whose {
+    let Some(execution) = &run.origin.execution else { return Whose::Nobodys };
+    let same = match &run.origin.execution_uid {
+        Some(uid) => *uid == commission.uid,
+        None => run.created >= commission.created,
+    };
+    if *execution == commission.key && same { Whose::Ours } else { Whose::Theirs(execution.clone()) }
+}
+
+fn held(commission: &Commission, hold: &Hold, now: Timestamp) -> Step {
+    let message = hold.told(now);
+    let never = matches!(
+        hold.reason,
+        Reason::ParentMissing | Reason::ParentMismatch | Reason::ParentDeleting | Reason::ParentTerminal
+    );
+    if never && hold.end == End::Never {
+        return write(StatusChange::given_up(commission, hold.reason.as_str(), &message, now));
+    }
+    waits(commission, hold.reason.as_str(), &message, hold.until(), now)
+}
+
+/// Said once for each reason; what its words count down is nothing new.
+fn waits(commission: &Commission, reason: &str, message: &str, until: Option<Timestamp>, now: Timestamp) -> Step {
+    let said = commission.progress.conditions.iter().any(|condition| {
+        condition["type"] == "Admitted" && condition["status"] == "False" && condition["reason"] == reason
+    });
+    if said { Step::Rest(until) } else { write(StatusChange::held(commission, reason, message, now)) }
+}
+
+fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
+    let commission = seen.commission;
+    match (seen.account, seen.run) {
+        (Account::Failed(_), Run::There { run, tasks }) => {
+            write(StatusChange::failed(commission, seen.account, Some((run, tasks)), now))
+        }
+        (Account::Succeeded, Run::There { run, tasks }) => write(StatusChange::completed(commission, run, tasks, now)),
+        (Account::GoesOn { .. }, Run::There { run, tasks }) => {
+            StatusChange::progress(commission, run, tasks, now).map_or(Step::Rest(None), write)
+        }
+        (_, Run::Unseen) => Step::Look,
+        // It is there; what became of it comes with the stream.
+        (Account::Unknown, Run::There { run, .. }) if matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
+        (account, _) => {
+            let found = match account {
+                Account::Gone { ran: false } => failure::of_gone(false),
+                _ => failure::of_gone(true),
+            };
+            write(StatusChange::failed(commission, &Account::Failed(found), None, now))
+        }
+    }
+}
+
+/// Ended: its run goes when its time is over, and then nothing keeps it.
+fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
+    let commission = seen.commission;
+    if !claimed(commission) {
+        return Step::Rest(None);
+    }
+    let free = commission.progress.completed.and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
+    if free > now {
+        return Step::Rest(Some(free));
+    }
+    leave(seen)
+}
+
+fn leave(seen: &Seen<'_>) -> Step {
+    let commission = seen.commission;
+    if !claimed(commission) {
+        return Step::Rest(None);
+    }
+    match seen.run {
+        Run::Unseen => Step::Look,
+        Run::There { run, .. } if matches!(whose(run, commission), Whose::Ours) => {
+            Step::Delete { run: run.key.clone(), uid: run.uid.clone() }
+        }
+        Run::Absent | Run::There { .. } => Step::Release,
+    }
+}
+
+/// The API server refused the run.
+#[must_use]
+pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, now: Timestamp) -> Step {
+    let found = failure::of_refusal(code, reason, message);
+    write(StatusChange::failed(commission, &Account::Failed(found), None, now))
+}
+
+fn write(change: StatusChange) -> Step {
+    Step::Write(Box::new(change))
+}
