@@ -33,7 +33,6 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod config;
-pub mod controller;
 
 pub mod cli;
 pub mod run;

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::inputs::{Footing, Health, Input, Pulses};
 use super::runs::Runs;
 use crate::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, TargetId, WorkflowExecution};
+use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
 
@@ -25,6 +27,17 @@ pub struct Index {
     pulses: Mutex<Pulses>,
     /// Where the runs of executions are.
     execution_namespace: Box<str>,
+    /// Who is told what changed.
+    told: Mutex<Option<UnboundedSender<Changed>>>,
+}
+
+/// What became another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    Request(ObjectKey),
+    Execution(ObjectKey),
+    /// A run of this execution, or a task of it.
+    RunOf(ObjectKey),
 }
 
 /// Why there is no view now.
@@ -101,6 +114,49 @@ impl Index {
         self.world.read().executions.get(key)
     }
 
+    /// What changes from now on, told to the last one that asked.
+    #[must_use]
+    pub fn changes(&self) -> UnboundedReceiver<Changed> {
+        let (sender, receiver) = unbounded_channel();
+        *self.told.lock() = Some(sender);
+        receiver
+    }
+
+    fn tell(&self, changed: Option<Changed>) {
+        let mut told = self.told.lock();
+        if let Some(sender) = &*told
+            && changed.is_some_and(|changed| sender.send(changed).is_err())
+        {
+            *told = None;
+        }
+    }
+
+    /// Every execution that is known.
+    #[must_use]
+    pub fn execution_keys(&self) -> Vec<ObjectKey> {
+        self.world.read().executions.keys()
+    }
+
+    /// The run of this name, with its tasks.
+    #[must_use]
+    pub fn run(&self, namespace: &str, name: &str) -> Option<(Arc<PipelineRun>, Vec<Arc<TaskRun>>)> {
+        self.world.read().runs.with_tasks(&ObjectKey { namespace: namespace.into(), name: name.into() })
+    }
+
+    /// The executions to which a change may mean something: itself, and those that wait and share its target or its signal.
+    #[must_use]
+    pub fn concerned(&self, changed: &Changed) -> Vec<ObjectKey> {
+        let world = self.world.read();
+        match changed {
+            Changed::Execution(key) | Changed::RunOf(key) => {
+                let target = world.executions.get(key).and_then(|execution| execution.target.clone());
+                let others = target.map(|target| world.waiting_on(&target)).unwrap_or_default();
+                std::iter::once(key.clone()).chain(others).collect()
+            }
+            Changed::Request(key) => world.waiting_for(key),
+        }
+    }
+
     /// Takes an object in, in place of what was known under its name. One that cannot be read is counted and left out.
     pub fn put<T: Tracked>(&self, seen: Seen<T>) {
         let Seen { key, facts } = seen;
@@ -108,7 +164,12 @@ impl Index {
         let was_unreadable = T::table(&mut world).unreadable.contains(&key);
         world.forget::<T>(&key);
         let error = match facts {
-            Ok(facts) => return world.learn(facts),
+            Ok(facts) => {
+                let changed = facts.changed(&world);
+                world.learn(facts);
+                drop(world);
+                return self.tell(changed);
+            }
             Err(error) => error,
         };
         T::table(&mut world).unreadable.insert(key.clone());
@@ -122,10 +183,14 @@ impl Index {
     /// Forgets an object that was deleted; its last state, which came with the news, is taken in first where it can be read.
     pub fn removed<T: Tracked>(&self, last: Seen<T>) {
         let mut world = self.world.write();
+        let mut changed = None;
         if let Ok(facts) = last.facts {
+            changed = facts.changed(&world);
             world.learn(facts);
         }
         world.lose::<T>(&last.key, Parting::Seen);
+        drop(world);
+        self.tell(changed);
     }
 
     /// A list is complete: forgets what it did not hold, and counts the input as listed.
@@ -133,7 +198,9 @@ impl Index {
         {
             let mut world = self.world.write();
             for gone in T::table(&mut world).missing_from(present) {
+                let changed = T::table(&mut world).get(&gone).and_then(|facts| facts.changed(&world));
                 world.lose::<T>(&gone, Parting::Unseen);
+                self.tell(changed);
             }
         }
         let mut pulses = self.pulses.lock();
@@ -256,6 +323,22 @@ impl World {
         }
     }
 
+    /// Executions on this target that have not begun.
+    fn waiting_on(&self, target: &TargetId) -> Vec<ObjectKey> {
+        let all = self.histories.get(target).into_iter().flat_map(|history| history.iter());
+        all.filter(|execution| execution.waits()).map(|execution| execution.key.clone()).collect()
+    }
+
+    /// Executions that have not begun and whose request this is, or a sibling of it.
+    fn waiting_for(&self, request: &ObjectKey) -> Vec<ObjectKey> {
+        let signal = |key: &ObjectKey| self.requests.get(key).map(|request| Signal::of(&request));
+        let here = signal(request);
+        let concerns = |parent: ObjectKey| parent == *request || here.is_some() && signal(&parent) == here;
+        let all = self.executions.readable.iter().map(|ByKey(execution)| execution);
+        let waiting = all.filter(|execution| execution.waits() && concerns(execution.parent.key()));
+        waiting.map(|execution| execution.key.clone()).collect()
+    }
+
     fn siblings_of(&self, parent: &Parent) -> Arc<Siblings> {
         let Parent::Found(parent) = parent else { return Arc::default() };
         self.siblings.get(&Signal::of(parent)).cloned().unwrap_or_default()
@@ -295,6 +378,10 @@ pub trait Tracked: Sized + Send + Sync + 'static {
     /// Where the object is in none of the forms that we know.
     fn read(json: &str) -> Result<Self, ReadError>;
 
+    /// What is told when it changes.
+    #[doc(hidden)]
+    fn changed(&self, world: &World) -> Option<Changed>;
+
     #[doc(hidden)]
     fn table(world: &mut World) -> &mut Table<Self>;
     #[doc(hidden)]
@@ -311,6 +398,10 @@ pub trait Tracked: Sized + Send + Sync + 'static {
 
 impl Tracked for RemediationRequest {
     const INPUT: Input = Input::RemediationRequests;
+
+    fn changed(&self, _: &World) -> Option<Changed> {
+        Some(Changed::Request(self.key.clone()))
+    }
 
     fn key(&self) -> &ObjectKey {
         &self.key
@@ -341,6 +432,10 @@ impl Tracked for RemediationRequest {
 
 impl Tracked for WorkflowExecution {
     const INPUT: Input = Input::WorkflowExecutions;
+
+    fn changed(&self, _: &World) -> Option<Changed> {
+        Some(Changed::Execution(self.key.clone()))
+    }
 
     fn key(&self) -> &ObjectKey {
         &self.key
@@ -410,6 +505,10 @@ impl<T> Default for Table<T> {
 impl<T: Tracked> Table<T> {
     pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<T>> {
         self.readable.get(key).map(|ByKey(facts)| facts.clone())
+    }
+
+    fn keys(&self) -> Vec<ObjectKey> {
+        self.readable.iter().map(|ByKey(facts)| facts.key().clone()).collect()
     }
 
     pub(super) fn holds(&self, key: &ObjectKey) -> bool {

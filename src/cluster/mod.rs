@@ -14,7 +14,7 @@ mod tekton;
 mod watch;
 
 pub use folder::{Folder, FolderError};
-pub use index::{Index, Seen, Tracked, Unavailable};
+pub use index::{Changed, Index, Seen, Tracked, Unavailable};
 pub use inputs::{Footing, Health, Input};
 pub use tekton::{follow_where_served, list_where_served};
 pub use watch::{Pace, each_object, follow, list_once};

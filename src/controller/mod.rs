@@ -7,5 +7,9 @@
 
 pub mod executor;
 mod lease;
+mod objects;
+mod queue;
 
+pub use executor::Executor;
 pub use lease::{Candidate, Timing};
+pub use objects::Objects;

@@ -92,6 +92,12 @@ impl WorkflowExecution {
         !self.completed() && !self.failed()
     }
 
+    /// It has not begun.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self.phase, ExecutionPhase::Unset | ExecutionPhase::Pending)
+    }
+
     #[must_use]
     pub fn completed(&self) -> bool {
         self.phase == ExecutionPhase::Completed

@@ -1,0 +1,207 @@
+//! Takes the steps that the plan says: what changed is looked at, one execution in one pair of hands at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
+use crate::api::facts::{Commission, ObjectKey, Target};
+use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::cluster::{Changed, Index};
+use crate::controller::objects::{Failed, Objects, Stored};
+use crate::controller::queue::Queue;
+use crate::failure::Account;
+use crate::routing::{self, Policy, Request, Verdict};
+
+/// Executions that are looked at side by side: their calls wait for the API server, not for us.
+const HANDS: usize = 16;
+/// More steps in one visit than any execution needs.
+const STEPS: usize = 8;
+/// After a call that failed: later and later.
+const BACKOFF: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Everything is looked at again so often, in case a word of it was lost.
+const RESYNC: Duration = Duration::from_secs(600);
+
+/// The loop.
+pub struct Executor {
+    pub objects: Objects,
+    pub index: Arc<Index>,
+    pub policy: Arc<ArcSwap<Policy>>,
+    pub rules: Rules,
+}
+
+impl Executor {
+    /// Until it is dropped.
+    pub async fn run(&self) {
+        let queue = Queue::default();
+        let mut changes = self.index.changes();
+        let all = || self.index.execution_keys().into_iter().for_each(|key| queue.add_now(key));
+        all();
+        let listening = async {
+            let mut resync = tokio::time::interval(RESYNC);
+            loop {
+                tokio::select! {
+                    changed = changes.recv() => match changed {
+                        Some(changed) => self.concerned(&changed).into_iter().for_each(|key| queue.add_now(key)),
+                        None => std::future::pending().await,
+                    },
+                    _ = resync.tick() => all(),
+                }
+            }
+        };
+        let working = async {
+            let mut hands: FuturesUnordered<_> = (0..HANDS).map(|_| self.work(&queue)).collect();
+            while hands.next().await.is_some() {}
+        };
+        tokio::join!(listening, working);
+    }
+
+    async fn work(&self, queue: &Queue) {
+        let mut failures = std::collections::HashMap::<ObjectKey, u32>::new();
+        loop {
+            let key = queue.next().await;
+            match self.visit(&key).await {
+                Ok(again) => {
+                    failures.remove(&key);
+                    if let Some(at) = again {
+                        let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+                        queue.add(key.clone(), Instant::now() + left);
+                    }
+                }
+                Err(error) => {
+                    let count = failures.entry(key.clone()).or_default();
+                    *count = count.saturating_add(1);
+                    // Somebody else wrote it first: what is there now is looked at.
+                    let wait = if error.code() == 409 { BACKOFF / 10 } else { BACKOFF * 2_u32.pow((*count).min(8)) };
+                    if error.code() != 409 {
+                        tracing::warn!(execution = %key, %error, "a step was not taken; trying again");
+                    }
+                    queue.add(key.clone(), Instant::now() + wait.min(BACKOFF_MAX));
+                }
+            }
+            queue.done(&key);
+        }
+    }
+
+    /// Executions to which a change may mean something.
+    fn concerned(&self, changed: &Changed) -> Vec<ObjectKey> {
+        self.index.concerned(changed)
+    }
+
+    /// Step after step until there is nothing to do; when to look again.
+    async fn visit(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Failed> {
+        let Some(mut stored) = self.objects.execution(key).await? else { return Ok(None) };
+        let mut looked: Option<Option<PipelineRun>> = None;
+        for _ in 0..STEPS {
+            let commission = match Commission::from_json(&stored.hub.to_string()) {
+                Ok(commission) => commission,
+                Err(error) => {
+                    tracing::warn!(execution = %key, %error, "left alone: it cannot be read");
+                    return Ok(None);
+                }
+            };
+            let now = Timestamp::now();
+            let step = self.next(&commission, looked.as_ref(), now);
+            match step {
+                Step::Rest(until) => return Ok(until),
+                Step::Look => looked = Some(self.look(&commission).await?),
+                Step::Claim => {
+                    let all: Vec<_> = commission.finalizers.iter().cloned().chain([FINALIZER.into()]).collect();
+                    stored = self.objects.write_finalizers(key, &stored, &all).await?;
+                }
+                Step::Release => {
+                    let all: Vec<_> =
+                        commission.finalizers.iter().filter(|finalizer| &***finalizer != FINALIZER).cloned().collect();
+                    match self.objects.write_finalizers(key, &stored, &all).await {
+                        Ok(_) => return Ok(None),
+                        // With its last finalizer it went.
+                        Err(error) if error.code() == 404 => return Ok(None),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Step::Create(run) => match self.objects.create_run(&run).await {
+                    Ok(text) => looked = Some(PipelineRun::from_json(&text)),
+                    Err(error) if error.code() == 409 => looked = Some(self.look(&commission).await?),
+                    Err(Failed::Refused { code, reason, message }) if is_final(code) => {
+                        let Step::Write(change) = plan::refused(&commission, code, &reason, &message, now) else {
+                            return Ok(None);
+                        };
+                        stored = self.write(key, &stored, &change).await?;
+                    }
+                    Err(error) => return Err(error),
+                },
+                Step::Delete { run, uid } => {
+                    self.objects.delete_run(&run, &uid).await?;
+                    looked = Some(None);
+                }
+                Step::Write(change) => stored = self.write(key, &stored, &change).await?,
+            }
+        }
+        Ok(Some(Timestamp::now()))
+    }
+
+    async fn write(&self, key: &ObjectKey, stored: &Stored, change: &super::StatusChange) -> Result<Stored, Failed> {
+        let written = self.objects.write_status(key, stored, change).await?;
+        if let Some(event) = &change.event {
+            tracing::info!(execution = %key, event = event.reason, note = event.note, "status written");
+            self.objects.tell(&written, event).await;
+        }
+        Ok(written)
+    }
+
+    fn next(&self, commission: &Commission, looked: Option<&Option<PipelineRun>>, now: Timestamp) -> Step {
+        let name = commission.target.as_deref().map(super::run_name);
+        let known = name.and_then(|name| self.index.run(&self.rules.namespace, &name));
+        let (indexed, tasks) = known.unzip();
+        let tasks: Vec<&TaskRun> = tasks.iter().flatten().map(AsRef::as_ref).collect();
+        let run = match (looked, &indexed) {
+            // What was asked for a moment ago; of one and the same run the stream knows more.
+            (Some(Some(found)), Some(indexed)) if found.uid == indexed.uid => Run::There { run: indexed, tasks: &tasks },
+            (Some(Some(found)), _) => Run::There { run: found, tasks: &[] },
+            (Some(None), _) => Run::Absent,
+            (None, Some(indexed)) => Run::There { run: indexed, tasks: &tasks },
+            (None, None) => Run::Unseen,
+        };
+        let soon = std::time::Instant::now() + Duration::from_secs(1);
+        let account = self
+            .index
+            .account(&commission.key, commission.created, commission.progress.run.as_deref(), soon)
+            .unwrap_or(Account::Unknown);
+        let verdict = self.verdict(commission, now);
+        plan::plan(&Seen { commission, verdict: verdict.as_ref(), run, account: &account }, &self.rules, now)
+    }
+
+    /// The gate's question, asked again with the later view.
+    fn verdict(&self, commission: &Commission, now: Timestamp) -> Option<Verdict> {
+        let target = Target::parse(commission.target.as_deref()?, Some(&commission.cluster)).ok()?;
+        let request = Request {
+            key: Some(commission.key.clone()),
+            stored: Some(routing::Stored { created: commission.created }),
+            parent: Some(commission.parent.clone()),
+            target,
+            workflow_id: Some(commission.workflow_id.clone()),
+            parameter_names: Vec::new(),
+        };
+        let soon = std::time::Instant::now() + Duration::from_secs(1);
+        let view = self.index.view(&request, soon).ok()?;
+        Some(routing::decide(&request, &view, &self.policy.load(), now))
+    }
+
+    /// What stands under the name of the run.
+    async fn look(&self, commission: &Commission) -> Result<Option<PipelineRun>, Failed> {
+        let Some(target) = commission.target.as_deref() else { return Ok(None) };
+        let key = ObjectKey { namespace: self.rules.namespace.clone(), name: super::run_name(target).into() };
+        Ok(self.objects.run(&key).await?.as_deref().and_then(PipelineRun::from_json))
+    }
+}
+
+/// A refusal that no waiting changes: quota and rights are said to a person, who may change them and ask anew.
+fn is_final(code: u16) -> bool {
+    matches!(code, 400 | 403 | 413 | 415 | 422)
+}
