@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!             main → cli → run ────────────────────────────────────────┐ knows all, decides nothing
-//!    SHELL    webhook                       tls          telemetry     │
-//!               │  └─ cluster ─ manifest                     │         │
-//!    PURE       └──→ routing, status ←───────────────────────┘         │
-//!                fault │       └→ failure                      config ─┘
-//!                     api   line
+//!    SHELL    webhook             migrate   tls          telemetry     │
+//!               │  └─ cluster ─ manifest │                   │         │
+//!    PURE       ├──→ routing, status ──→ failure ←───────────┘         │
+//!               └──→ convert ←───────────┘                     config ─┘
+//!                fault    api   line
 //! ```
 //!
 //! One request: bytes ─decode→ Review ─understand→ Request ─┐

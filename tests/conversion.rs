@@ -326,6 +326,29 @@ fn ten_thousand_come_home(kind: &str, version: &str) {
     }
 }
 
+/// What a status write makes stale takes nothing of the spec with it, however much of that is parked.
+#[test]
+fn a_stale_status_costs_no_spec() {
+    for bytes in [1_000, 250_000, 700_000, 1_300_000] {
+        let config = json!({"playbookPath": "x.yml", "vars": "v".repeat(bytes)});
+        let dependencies: Vec<_> = (0..30).map(|i| json!({"name": format!("s-{i}")})).collect();
+        let object = json!({"apiVersion": V1BETA1, "kind": "WorkflowExecution", "metadata": {"name": "we"},
+            "spec": {"target": {"clusterID": "eu", "kind": "Node", "name": "w"}, "workflowRef": {"workflowId": "x", "workflowName": "y",
+                "actionType": "z", "engineConfig": config, "dependencies": {"secrets": dependencies}}},
+            "status": {"phase": "Failed", "deduplicatedBy": "other", "observedGeneration": 1, "workflowName": "y", "ephemeralCredentialIDs": [1],
+                "execution": {"status": "False", "retryCount": 3}, "failure": {"reason": "Deduplicated", "message": "m"}}});
+        let mut there = over(&object, Version::V1alpha1);
+        there["status"]["failureDetails"]["reason"] = json!("OOMKilled");
+        there["status"].as_object_mut().unwrap().remove("pipelineRunStatus");
+        let back = over(&there, Version::V1beta1);
+        assert!(back["spec"] == object["spec"], "{bytes}: {}", &back["spec"].to_string()[..200]);
+        assert_eq!(back["status"]["failure"]["reason"], "OOMKilled");
+        if bytes < 250_000 {
+            assert_eq!(back["status"]["deduplicatedBy"], "other", "{bytes}");
+        }
+    }
+}
+
 /// A new object has no status, in no version, whatever its annotation says.
 #[test]
 fn an_annotation_brings_no_status_along() {

@@ -209,6 +209,9 @@ fn side(version: Version, shape: Shape) -> Side {
 const TRIES: usize = 200;
 /// Bytes that are tried in all: where there are many to an object, there are fewer tries.
 const TRIED: usize = 2 << 20;
+/// So many there are of any object: what is parked of its spec gets one without what is parked of its status, which a write
+/// of the status may have made stale.
+const TRIES_MIN: usize = 6;
 
 /// Takes back what was parked, as far as it changes nothing that the version it comes from says: what is stale or forged does
 /// not pass.
@@ -224,17 +227,18 @@ fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>,
         return park::restore_metadata(object, &parked.patch);
     }
     let mut visible = said(object);
-    // All at once, and where that says too much by halves, down to the one that does.
+    // All at once, and where that says too much spec and status apart, then by halves, down to the one that does.
     let mut left = vec![&patch[..]];
     let weight: usize = object.weight() + patch.iter().map(|operation| operation.weight()).sum::<usize>();
-    for _ in 0..(TRIED / weight.max(1)).clamp(1, TRIES) {
+    for _ in 0..(TRIED / weight.max(1)).clamp(TRIES_MIN, TRIES) {
         let Some(some) = left.pop() else { break };
         let mut candidate = object.clone();
         park::apply(some, &mut candidate);
         if park::is_harmless(&mut visible, &mut said(&candidate), source) {
             *object = candidate;
         } else if some.len() > 1 {
-            let (first, second) = some.split_at(some.len() / 2);
+            let apart = some.chunk_by(|one, other| one.root() == other.root()).next().map_or(0, <[_]>::len);
+            let (first, second) = some.split_at(if apart < some.len() { apart } else { some.len() / 2 });
             left.extend([second, first]);
         }
     }

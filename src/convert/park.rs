@@ -127,7 +127,7 @@ impl<'a> Operation<'a> {
         self.path.iter().flat_map(|token| ["/".to_owned(), token.replace('~', "~0").replace('/', "~1")]).collect()
     }
 
-    fn root(&self) -> &str {
+    pub fn root(&self) -> &str {
         self.path.first().map_or("", String::as_str)
     }
 
