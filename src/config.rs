@@ -27,6 +27,8 @@ pub struct Settings {
     pub clearance: crate::status::Clearance,
     /// Where workflows run. Fixed at start.
     pub execution: Execution,
+    /// What the elected leader does beside the gate. Fixed at start.
+    pub loops: Loops,
     /// What one caller may take.
     pub limits: Limits,
 }
@@ -37,11 +39,21 @@ pub struct Settings {
 pub struct Execution {
     /// The namespace of the PipelineRuns, as the executor is told itself.
     pub namespace: String,
+    /// How long our own executor keeps a run after its end, and its target with it.
+    pub cooldown: GoDuration,
+}
+
+/// Loops of one replica, the elected leader.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Loops {
+    /// Carry admitted WorkflowExecutions out, as PipelineRuns.
+    pub executor: bool,
 }
 
 impl Default for Execution {
     fn default() -> Self {
-        Self { namespace: "kubernaut-workflows".to_owned() }
+        Self { namespace: "kubernaut-workflows".to_owned(), cooldown: GoDuration::seconds(300) }
     }
 }
 

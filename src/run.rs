@@ -16,6 +16,8 @@ use crate::api::facts::{RemediationRequest, WorkflowExecution};
 use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Folder, Footing, Index, Pace, follow, follow_where_served};
 use crate::config::Settings;
+use crate::controller::executor::Rules;
+use crate::controller::{self, Candidate, Executor, Timing};
 use crate::telemetry::{Admin, CertificateRow, Condition, StateRow, Telemetry, admin_router};
 use crate::tls::{self, Pair, TlsVersion};
 use crate::webhook::{Gate, router};
@@ -54,6 +56,7 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
 
     let (staleness, staleness_max) = watch::channel(plan.settings.staleness.max.get());
+    let hand = hand(&plan.source, &plan.settings, &index, &policy, &stop);
     let sources = sources(plan.source, &index, &Pace::within(staleness_max), executions)?;
 
     let socket =
@@ -90,7 +93,8 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
 
     tokio::select! {
         // Probes answer until the last review is answered.
-        () = async { serving.await; admin_stop.cancel(); } => {}
+        // So does the leader's lease, until it is given back.
+        () = async { tokio::join!(serving, hand); admin_stop.cancel(); } => {}
         outcome = async { probing.await } => outcome.context("the admin port failed")?,
         () = sources => anyhow::bail!("what feeds the index has ended; this process would only grow stale"),
         () = chores => {}
@@ -99,6 +103,48 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     telemetry.flush();
     tracing::info!("ended");
     Ok(())
+}
+
+/// The loops of the leader, which end when the process is told to.
+fn hand(
+    source: &Source,
+    settings: &Settings,
+    index: &Arc<Index>,
+    policy: &Arc<ArcSwap<crate::routing::Policy>>,
+    stop: &CancellationToken,
+) -> futures::future::BoxFuture<'static, ()> {
+    let Source::Cluster(client) = source else { return Box::pin(std::future::ready(())) };
+    if !settings.loops.executor {
+        return Box::pin(std::future::ready(()));
+    }
+    let identity = controller::identity();
+    let candidate = Candidate {
+        leases: kube::Api::default_namespaced((**client).clone()),
+        lease: "lockkeeper".to_owned(),
+        identity: identity.clone(),
+        timing: Timing::default(),
+    };
+    let rules =
+        Rules { namespace: settings.execution.namespace.as_str().into(), cooldown: settings.execution.cooldown.get() };
+    let executor = Arc::new(Executor {
+        client: (**client).clone(),
+        identity,
+        index: index.clone(),
+        policy: policy.clone(),
+        rules,
+    });
+    let stop = stop.clone();
+    let leading = tokio::spawn(candidate.lead(
+        stop,
+        |_| {},
+        move || {
+            let executor = executor.clone();
+            async move { executor.run().await }
+        },
+    ));
+    Box::pin(async move {
+        let _ = leading.await;
+    })
 }
 
 /// The futures that feed the index; they end only when they are dropped.

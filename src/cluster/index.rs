@@ -35,9 +35,8 @@ pub struct Index {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
     Request(ObjectKey),
-    Execution(ObjectKey),
-    /// A run of this execution, or a task of it.
-    RunOf(ObjectKey),
+    /// The execution, its run or a task of that, and the target that it is on.
+    Execution(ObjectKey, Option<TargetId>),
 }
 
 /// Why there is no view now.
@@ -148,9 +147,8 @@ impl Index {
     pub fn concerned(&self, changed: &Changed) -> Vec<ObjectKey> {
         let world = self.world.read();
         match changed {
-            Changed::Execution(key) | Changed::RunOf(key) => {
-                let target = world.executions.get(key).and_then(|execution| execution.target.clone());
-                let others = target.map(|target| world.waiting_on(&target)).unwrap_or_default();
+            Changed::Execution(key, target) => {
+                let others = target.as_ref().map(|target| world.waiting_on(target)).unwrap_or_default();
                 std::iter::once(key.clone()).chain(others).collect()
             }
             Changed::Request(key) => world.waiting_for(key),
@@ -325,7 +323,7 @@ impl World {
 
     /// Executions on this target that have not begun.
     fn waiting_on(&self, target: &TargetId) -> Vec<ObjectKey> {
-        let all = self.histories.get(target).into_iter().flat_map(|history| history.iter());
+        let all = self.histories.get(target).into_iter().flat_map(|history| history.active_oldest_first());
         all.filter(|execution| execution.waits()).map(|execution| execution.key.clone()).collect()
     }
 
@@ -434,7 +432,7 @@ impl Tracked for WorkflowExecution {
     const INPUT: Input = Input::WorkflowExecutions;
 
     fn changed(&self, _: &World) -> Option<Changed> {
-        Some(Changed::Execution(self.key.clone()))
+        Some(Changed::Execution(self.key.clone(), self.target.clone()))
     }
 
     fn key(&self) -> &ObjectKey {

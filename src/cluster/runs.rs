@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::index::{Map, Parting, Table, Tracked, World};
+use super::index::{Changed, Map, Parting, Table, Tracked, World};
 use super::inputs::Input;
 use crate::api::facts::{ObjectKey, ReadError, Target, TargetId, missing};
 use crate::api::tekton::{PipelineRun, TaskRun};
@@ -83,6 +83,13 @@ impl Runs {
     /// The runs on this target.
     pub fn on(&self, target: &TargetId) -> Arc<routing::Runs> {
         self.by_target.get(target).cloned().unwrap_or_default()
+    }
+
+    /// The run of this name, with its tasks.
+    pub fn with_tasks(&self, key: &ObjectKey) -> Option<(Arc<PipelineRun>, Vec<Arc<TaskRun>>)> {
+        let run = self.runs.get(key)?;
+        let tasks = self.tasks_of(&run);
+        Some((run, tasks))
     }
 
     /// The execution left: nobody will ask for what was seen of its runs.
@@ -243,6 +250,13 @@ fn goes_on(run: &PipelineRun) -> bool {
 impl Tracked for PipelineRun {
     const INPUT: Input = Input::PipelineRuns;
 
+    fn changed(&self, world: &World) -> Option<Changed> {
+        let execution = self.origin.execution.clone()?;
+        let known = world.executions.get(&execution).and_then(|execution| execution.target.clone());
+        let written = || Some(Target::parse(self.origin.target.as_deref()?, None).ok()?.identity().clone());
+        Some(Changed::Execution(execution, known.or_else(written)))
+    }
+
     fn key(&self) -> &ObjectKey {
         &self.key
     }
@@ -284,6 +298,10 @@ impl Tracked for PipelineRun {
 
 impl Tracked for TaskRun {
     const INPUT: Input = Input::TaskRuns;
+
+    fn changed(&self, world: &World) -> Option<Changed> {
+        world.runs.runs.get(&self.run_key()?)?.changed(world)
+    }
 
     fn key(&self) -> &ObjectKey {
         &self.key

@@ -10,6 +10,14 @@ mod lease;
 mod objects;
 mod queue;
 
+/// A name for this life of this replica.
+#[must_use]
+pub fn identity() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "lockkeeper".to_owned());
+    let born = k8s_openapi::jiff::Timestamp::now().as_nanosecond();
+    format!("{host}_{}_{born:x}", std::process::id())
+}
+
 pub use executor::Executor;
 pub use lease::{Candidate, Timing};
 pub use objects::Objects;

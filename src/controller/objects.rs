@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
 use kube::Client;
 use kube::client::Body;
@@ -88,7 +89,8 @@ fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
     let changed = new.iter().filter_map(|(name, value)| {
         let before = old.get(name).unwrap_or(&nothing);
         // In place of what is no object, an object is written whole.
-        let patch = if before.is_object() { merge_patch(before, value) } else { (before != value).then(|| value.clone()) };
+        let patch =
+            if before.is_object() { merge_patch(before, value) } else { (before != value).then(|| value.clone()) };
         Some((name.clone(), patch?))
     });
     let patch: Map<String, Value> = gone.chain(changed).collect();
@@ -119,12 +121,10 @@ impl Objects {
         }
         let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = request.body(Body::from(body)).map_err(|error| Failed::Odd(error.to_string()))?;
-        let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts, body);
         let answer = tokio::time::timeout(CALL, async {
             let response = self.client.send(request).await?;
             let status = response.status();
-            let bytes = http_body_util::BodyExt::collect(response.into_body()).await?.to_bytes();
+            let bytes = response.into_body().collect().await?.to_bytes();
             Ok::<_, kube::Error>((status, bytes))
         });
         let (status, bytes) = match answer.await {
@@ -156,7 +156,12 @@ impl Objects {
     }
 
     /// As it stands afterwards.
-    pub async fn write_status(&self, key: &ObjectKey, stored: &Stored, change: &StatusChange) -> Result<Stored, Failed> {
+    pub async fn write_status(
+        &self,
+        key: &ObjectKey,
+        stored: &Stored,
+        change: &StatusChange,
+    ) -> Result<Stored, Failed> {
         let Some(patch) = stored.status_patch(change)? else { return Ok(stored.clone()) };
         let path = format!("{}/status?fieldManager={MANAGER}", self.executions(key));
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;

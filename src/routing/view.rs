@@ -101,7 +101,7 @@ impl History {
         self.active.is_empty() && self.ended.is_empty()
     }
 
-    pub(super) fn active_oldest_first(&self) -> impl Iterator<Item = &WorkflowExecution> {
+    pub fn active_oldest_first(&self) -> impl Iterator<Item = &WorkflowExecution> {
         self.active.iter().map(AsRef::as_ref)
     }
 

@@ -7,6 +7,7 @@ mod alerts;
 mod chart;
 mod conversion;
 mod dialects;
+mod executor;
 mod gate;
 mod lag;
 mod lifecycle;

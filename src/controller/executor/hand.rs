@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 use tokio::time::Instant;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
@@ -15,6 +16,7 @@ use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
+use crate::convert::Version;
 use crate::failure::Account;
 use crate::routing::{self, Policy, Request, Verdict};
 
@@ -30,7 +32,8 @@ const RESYNC: Duration = Duration::from_secs(600);
 
 /// The loop.
 pub struct Executor {
-    pub objects: Objects,
+    pub client: Client,
+    pub identity: String,
     pub index: Arc<Index>,
     pub policy: Arc<ArcSwap<Policy>>,
     pub rules: Rules,
@@ -39,9 +42,38 @@ pub struct Executor {
 impl Executor {
     /// Until it is dropped.
     pub async fn run(&self) {
+        let version = self.served().await;
+        let objects = Objects::new(self.client.clone(), version, &self.identity);
+        Hands { executor: self, objects }.run().await;
+    }
+
+    /// The version in which executions are read and written: the hub, where it is served.
+    async fn served(&self) -> Version {
+        loop {
+            match self.client.list_api_group_resources("kubernaut.ai/v1beta1").await {
+                Ok(found) if found.resources.iter().any(|resource| resource.name == "workflowexecutions") => {
+                    return Version::V1beta1;
+                }
+                Ok(_) => return Version::V1alpha1,
+                Err(kube::Error::Api(status)) if status.code == 404 => return Version::V1alpha1,
+                Err(error) => tracing::warn!(%error, "cannot ask which versions are served; asking again"),
+            }
+            tokio::time::sleep(BACKOFF_MAX / 10).await;
+        }
+    }
+}
+
+/// The executor at work on a cluster that serves a version.
+struct Hands<'e> {
+    executor: &'e Executor,
+    objects: Objects,
+}
+
+impl Hands<'_> {
+    async fn run(&self) {
         let queue = Queue::default();
-        let mut changes = self.index.changes();
-        let all = || self.index.execution_keys().into_iter().for_each(|key| queue.add_now(key));
+        let mut changes = self.executor.index.changes();
+        let all = || self.executor.index.execution_keys().into_iter().for_each(|key| queue.add_now(key));
         all();
         let listening = async {
             let mut resync = tokio::time::interval(RESYNC);
@@ -91,7 +123,7 @@ impl Executor {
 
     /// Executions to which a change may mean something.
     fn concerned(&self, changed: &Changed) -> Vec<ObjectKey> {
-        self.index.concerned(changed)
+        self.executor.index.concerned(changed)
     }
 
     /// Step after step until there is nothing to do; when to look again.
@@ -157,12 +189,14 @@ impl Executor {
 
     fn next(&self, commission: &Commission, looked: Option<&Option<PipelineRun>>, now: Timestamp) -> Step {
         let name = commission.target.as_deref().map(super::run_name);
-        let known = name.and_then(|name| self.index.run(&self.rules.namespace, &name));
+        let known = name.and_then(|name| self.executor.index.run(&self.executor.rules.namespace, &name));
         let (indexed, tasks) = known.unzip();
         let tasks: Vec<&TaskRun> = tasks.iter().flatten().map(AsRef::as_ref).collect();
         let run = match (looked, &indexed) {
             // What was asked for a moment ago; of one and the same run the stream knows more.
-            (Some(Some(found)), Some(indexed)) if found.uid == indexed.uid => Run::There { run: indexed, tasks: &tasks },
+            (Some(Some(found)), Some(indexed)) if found.uid == indexed.uid => {
+                Run::There { run: indexed, tasks: &tasks }
+            }
             (Some(Some(found)), _) => Run::There { run: found, tasks: &[] },
             (Some(None), _) => Run::Absent,
             (None, Some(indexed)) => Run::There { run: indexed, tasks: &tasks },
@@ -170,11 +204,12 @@ impl Executor {
         };
         let soon = std::time::Instant::now() + Duration::from_secs(1);
         let account = self
+            .executor
             .index
             .account(&commission.key, commission.created, commission.progress.run.as_deref(), soon)
             .unwrap_or(Account::Unknown);
         let verdict = self.verdict(commission, now);
-        plan::plan(&Seen { commission, verdict: verdict.as_ref(), run, account: &account }, &self.rules, now)
+        plan::plan(&Seen { commission, verdict: verdict.as_ref(), run, account: &account }, &self.executor.rules, now)
     }
 
     /// The gate's question, asked again with the later view.
@@ -189,14 +224,14 @@ impl Executor {
             parameter_names: Vec::new(),
         };
         let soon = std::time::Instant::now() + Duration::from_secs(1);
-        let view = self.index.view(&request, soon).ok()?;
-        Some(routing::decide(&request, &view, &self.policy.load(), now))
+        let view = self.executor.index.view(&request, soon).ok()?;
+        Some(routing::decide(&request, &view, &self.executor.policy.load(), now))
     }
 
     /// What stands under the name of the run.
     async fn look(&self, commission: &Commission) -> Result<Option<PipelineRun>, Failed> {
         let Some(target) = commission.target.as_deref() else { return Ok(None) };
-        let key = ObjectKey { namespace: self.rules.namespace.clone(), name: super::run_name(target).into() };
+        let key = ObjectKey { namespace: self.executor.rules.namespace.clone(), name: super::run_name(target).into() };
         Ok(self.objects.run(&key).await?.as_deref().and_then(PipelineRun::from_json))
     }
 }
