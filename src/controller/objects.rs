@@ -155,17 +155,17 @@ impl Objects {
         }
     }
 
-    /// As it stands afterwards.
+    /// As it stands afterwards; None: it says so already, in the form that it is stored in.
     pub async fn write_status(
         &self,
         key: &ObjectKey,
         stored: &Stored,
         change: &StatusChange,
-    ) -> Result<Stored, Failed> {
-        let Some(patch) = stored.status_patch(change)? else { return Ok(stored.clone()) };
+    ) -> Result<Option<Stored>, Failed> {
+        let Some(patch) = stored.status_patch(change)? else { return Ok(None) };
         let path = format!("{}/status?fieldManager={MANAGER}", self.executions(key));
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
-        Stored::read(&text)
+        Stored::read(&text).map(Some)
     }
 
     /// Sets the finalizers.

@@ -13,7 +13,7 @@ mod policy;
 mod reason;
 mod request;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod verdict;
 mod view;
 mod warnings;

@@ -1,5 +1,6 @@
 //! Takes the steps that the plan says: what changed is looked at, one execution in one pair of hands at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
@@ -44,7 +46,7 @@ impl Executor {
     pub async fn run(&self) {
         let version = self.served().await;
         let objects = Objects::new(self.client.clone(), version, &self.identity);
-        Hands { executor: self, objects }.run().await;
+        Hands { executor: self, objects, failures: Mutex::default() }.run().await;
     }
 
     /// The version in which executions are read and written: the hub, where it is served.
@@ -67,12 +69,15 @@ impl Executor {
 struct Hands<'e> {
     executor: &'e Executor,
     objects: Objects,
+    /// Visits of an execution that failed, since one that did not.
+    failures: Mutex<HashMap<ObjectKey, u32>>,
 }
 
 impl Hands<'_> {
     async fn run(&self) {
         let queue = Queue::default();
         let mut changes = self.executor.index.changes();
+        self.informed().await;
         let all = || self.executor.index.execution_keys().into_iter().for_each(|key| queue.add_now(key));
         all();
         let listening = async {
@@ -94,24 +99,36 @@ impl Hands<'_> {
         tokio::join!(listening, working);
     }
 
+    /// Until every kind that counts was listed: before that an object's arrival tells less than it will.
+    async fn informed(&self) {
+        while let Err(error) = self.executor.index.age() {
+            tracing::debug!(%error, "the executor waits");
+            tokio::time::sleep(BACKOFF).await;
+        }
+    }
+
     async fn work(&self, queue: &Queue) {
-        let mut failures = std::collections::HashMap::<ObjectKey, u32>::new();
         loop {
             let key = queue.next().await;
             match self.visit(&key).await {
                 Ok(again) => {
-                    failures.remove(&key);
+                    self.failures.lock().remove(&key);
                     if let Some(at) = again {
                         let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
                         queue.add(key.clone(), Instant::now() + left);
                     }
                 }
                 Err(error) => {
-                    let count = failures.entry(key.clone()).or_default();
-                    *count = count.saturating_add(1);
+                    let count = {
+                        let mut failures = self.failures.lock();
+                        let count = failures.entry(key.clone()).or_default();
+                        *count = count.saturating_add(1);
+                        *count
+                    };
                     // Somebody else wrote it first: what is there now is looked at.
-                    let wait = if error.code() == 409 { BACKOFF / 10 } else { BACKOFF * 2_u32.pow((*count).min(8)) };
-                    if error.code() != 409 {
+                    let raced = error.code() == 409;
+                    let wait = if raced { BACKOFF / 10 } else { BACKOFF } * 2_u32.pow(count.min(8));
+                    if !raced {
                         tracing::warn!(execution = %key, %error, "a step was not taken; trying again");
                     }
                     queue.add(key.clone(), Instant::now() + wait.min(BACKOFF_MAX));
@@ -160,11 +177,15 @@ impl Hands<'_> {
                 Step::Create(run) => match self.objects.create_run(&run).await {
                     Ok(text) => looked = Some(PipelineRun::from_json(&text)),
                     Err(error) if error.code() == 409 => looked = Some(self.look(&commission).await?),
-                    Err(Failed::Refused { code, reason, message }) if is_final(code) => {
-                        let Step::Write(change) = plan::refused(&commission, code, &reason, &message, now) else {
-                            return Ok(None);
-                        };
-                        stored = self.write(key, &stored, &change).await?;
+                    Err(Failed::Refused { code, reason, message }) if is_told(code) => {
+                        match plan::refused(&commission, code, &reason, &message, now) {
+                            Step::Write(change) => match self.write(key, &stored, &change).await? {
+                                Some(written) => stored = written,
+                                None => return Ok(None),
+                            },
+                            Step::Rest(until) => return Ok(until),
+                            _ => return Ok(None),
+                        }
                     }
                     Err(error) => return Err(error),
                 },
@@ -172,19 +193,29 @@ impl Hands<'_> {
                     self.objects.delete_run(&run, &uid).await?;
                     looked = Some(None);
                 }
-                Step::Write(change) => stored = self.write(key, &stored, &change).await?,
+                Step::Write(change) => match self.write(key, &stored, &change).await? {
+                    Some(written) => stored = written,
+                    None => return Ok(None),
+                },
             }
         }
-        Ok(Some(Timestamp::now()))
+        // What is deleted may stay for a finalizer of others: asked for in a loop, it would not go sooner.
+        Err(Failed::Odd(format!("{STEPS} steps brought it to no rest")))
     }
 
-    async fn write(&self, key: &ObjectKey, stored: &Stored, change: &super::StatusChange) -> Result<Stored, Failed> {
-        let written = self.objects.write_status(key, stored, change).await?;
+    /// None: it changed nothing that is stored, and would not the next time.
+    async fn write(
+        &self,
+        key: &ObjectKey,
+        stored: &Stored,
+        change: &super::StatusChange,
+    ) -> Result<Option<Stored>, Failed> {
+        let Some(written) = self.objects.write_status(key, stored, change).await? else { return Ok(None) };
         if let Some(event) = &change.event {
             tracing::info!(execution = %key, event = event.reason, note = event.note, "status written");
             self.objects.tell(&written, event).await;
         }
-        Ok(written)
+        Ok(Some(written))
     }
 
     fn next(&self, commission: &Commission, looked: Option<&Option<PipelineRun>>, now: Timestamp) -> Step {
@@ -236,7 +267,7 @@ impl Hands<'_> {
     }
 }
 
-/// A refusal that no waiting changes: quota and rights are said to a person, who may change them and ask anew.
-fn is_final(code: u16) -> bool {
-    matches!(code, 400 | 403 | 413 | 415 | 422)
+/// A refusal that no waiting changes, or not ours: it is said to a person, who may change that and ask anew.
+fn is_told(code: u16) -> bool {
+    matches!(code, 400 | 403 | 404 | 413 | 415 | 422)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::run;
 use super::status::StatusChange;
-use crate::api::facts::{Commission, ObjectKey, Timestamp};
+use crate::api::facts::{Commission, ObjectKey, Target, Timestamp};
 use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::failure::{self, Account, Classification};
 use crate::routing::{End, Hold, Reason, Verdict};
@@ -97,8 +97,10 @@ fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
     if commission.bundle.is_none() {
         return wrong("spec.workflowRef.executionBundle is missing: it names the OCI bundle that holds the pipeline");
     }
-    if commission.target.is_none() {
-        return wrong("spec.target is missing: expected ns/kind/name or kind/name");
+    match commission.target.as_deref().map(|target| Target::parse(target, None)) {
+        None => return wrong("spec.target is missing: expected ns/kind/name or kind/name"),
+        Some(Err(error)) => return wrong(&format!("spec.target: {error}")),
+        Some(Ok(_)) => {}
     }
     if !commission.cluster.is_empty() {
         return wrong(&format!(
@@ -118,20 +120,27 @@ fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
 
 fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
-    if let Some(found) = unfit(commission, now) {
+    // A run of ours that is there was begun before: what speaks against it now does not undo that.
+    let begun = match seen.run {
+        Run::There { run, .. } if matches!(whose(run, commission), Whose::Ours) => Some(run),
+        _ => None,
+    };
+    if begun.is_none()
+        && let Some(found) = unfit(commission, now)
+    {
+        // One that is claimed may have a run that the index does not know yet.
+        if claimed(commission) && commission.target.is_some() && matches!(seen.run, Run::Unseen) {
+            return Step::Look;
+        }
         return write(StatusChange::failed(commission, &Account::Failed(found), None, now));
     }
     if !claimed(commission) {
         return Step::Claim;
     }
-    let Some(target) = commission.target.as_deref() else { return Step::Rest(None) };
-    // A run of ours that is there was begun before: what held meanwhile does not stop it.
-    if let Run::There { run, .. } = seen.run
-        && let Whose::Ours = whose(run, commission)
-    {
+    if let Some(run) = begun {
         return write(StatusChange::running(commission, run, now));
     }
-    let Some(verdict) = seen.verdict else { return Step::Rest(None) };
+    let (Some(target), Some(verdict)) = (commission.target.as_deref(), seen.verdict) else { return Step::Rest(None) };
     if let Some(hold) = &verdict.hold {
         return held(commission, hold, now);
     }
@@ -145,40 +154,67 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
                 "PipelineRun {} is on this target and does not say whose it is; when it is gone this execution starts",
                 run.key
             );
-            waits(commission, "TargetLocked", &message, None, now)
+            waits(commission, LOCKED, &message, None, now)
+        }
+        // It cannot be told as the duplicate of itself.
+        Whose::Theirs(other) if !run.ended() && other == commission.key => {
+            let message = format!("PipelineRun {} of an earlier execution of this name still goes on", run.key);
+            waits(commission, LOCKED, &message, None, now)
         }
         Whose::Theirs(other) if !run.ended() => write(StatusChange::duplicate(commission, &other, run, now)),
         Whose::Theirs(_) => {
             let free = run.completed.and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
             if free > now {
                 let message = format!("the run of the last workflow on this target ({}) is kept until then", run.key);
-                return waits(commission, "TargetLocked", &message, Some(free), now);
+                return waits(commission, LOCKED, &message, Some(free), now);
             }
             Step::Delete { run: run.key.clone(), uid: run.uid.clone() }
         }
     }
 }
 
+/// Why an execution waits that the gate would let run: another's run has its name.
+const LOCKED: &str = "TargetLocked";
+
+/// Servers of one cluster stamp creations by clocks that differ: in doubt a run is ours, as the index has it.
+const CLOCKS: Duration = Duration::from_secs(10);
+
 /// Of two executions of one name the uid tells, where a run says it; upstream's runs do not.
 fn whose(run: &PipelineRun, commission: &Commission) -> Whose {
     let Some(execution) = &run.origin.execution else { return Whose::Nobodys };
     let same = match &run.origin.execution_uid {
         Some(uid) => *uid == commission.uid,
-        None => run.created >= commission.created,
+        None => run.created.is_none_or(|created| {
+            let oldest = commission.created.and_then(|created| created.checked_sub(CLOCKS).ok());
+            oldest.is_none_or(|oldest| created >= oldest)
+        }),
     };
     if *execution == commission.key && same { Whose::Ours } else { Whose::Theirs(execution.clone()) }
 }
 
+/// Of so young an execution it is not said that its parent is missing: the stream of those may be behind.
+const YOUNG: Duration = Duration::from_secs(15);
+/// What no change announces is looked at again so often.
+const AGAIN: Duration = Duration::from_secs(10);
+
 fn held(commission: &Commission, hold: &Hold, now: Timestamp) -> Step {
     let message = hold.told(now);
-    let never = matches!(
-        hold.reason,
-        Reason::ParentMissing | Reason::ParentMismatch | Reason::ParentDeleting | Reason::ParentTerminal
-    );
-    if never && hold.end == End::Never {
-        return write(StatusChange::given_up(commission, hold.reason.as_str(), &message, now));
+    let reason = hold.reason.as_str();
+    let after = |at: Timestamp, time| at.checked_add(time).unwrap_or(now);
+    let seen_of_parent = match hold.reason {
+        Reason::ParentMissing | Reason::ParentMismatch => {
+            commission.created.map_or(now, |created| after(created, YOUNG)).min(after(now, YOUNG))
+        }
+        Reason::ParentDeleting | Reason::ParentTerminal => now,
+        // That the streams are alive again is no change of any object.
+        Reason::StaleState => return waits(commission, reason, &message, Some(after(now, AGAIN)), now),
+        _ => return waits(commission, reason, &message, hold.until(), now),
+    };
+    match hold.end {
+        End::Never if seen_of_parent <= now => write(StatusChange::given_up(commission, reason, &message, now)),
+        End::Never => waits(commission, reason, &message, Some(seen_of_parent), now),
+        _ => waits(commission, reason, &message, hold.until(), now),
     }
-    waits(commission, hold.reason.as_str(), &message, hold.until(), now)
 }
 
 /// Said once for each reason; what its words count down is nothing new.
@@ -191,6 +227,10 @@ fn waits(commission: &Commission, reason: &str, message: &str, until: Option<Tim
 
 fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
     let commission = seen.commission;
+    // Another executor may have begun it.
+    if !claimed(commission) {
+        return Step::Claim;
+    }
     match (seen.account, seen.run) {
         (Account::Failed(_), Run::There { run, tasks }) => {
             write(StatusChange::failed(commission, seen.account, Some((run, tasks)), now))
@@ -202,6 +242,8 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
         (_, Run::Unseen) => Step::Look,
         // It is there; what became of it comes with the stream.
         (Account::Unknown, Run::There { run, .. }) if matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
+        // It ended, its record is known, and it went.
+        (Account::Failed(_), Run::Absent) => write(StatusChange::failed(commission, seen.account, None, now)),
         (account, _) => {
             let found = match account {
                 Account::Gone { ran: false } => failure::of_gone(false),
@@ -222,7 +264,11 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if free > now {
         return Step::Rest(Some(free));
     }
-    leave(seen)
+    match seen.run {
+        // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
+        Run::There { run, .. } if !run.ended() && matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
+        _ => leave(seen),
+    }
 }
 
 fn leave(seen: &Seen<'_>) -> Step {
@@ -242,6 +288,11 @@ fn leave(seen: &Seen<'_>) -> Step {
 /// The API server refused the run.
 #[must_use]
 pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, now: Timestamp) -> Step {
+    // Nothing of the kind, or no such namespace: a person installs it, and then it starts.
+    if code == 404 {
+        let message = format!("PipelineRuns cannot be created yet: {message}");
+        return waits(commission, "TektonMissing", &message, now.checked_add(AGAIN).ok(), now);
+    }
     let found = failure::of_refusal(code, reason, message);
     write(StatusChange::failed(commission, &Account::Failed(found), None, now))
 }
@@ -249,3 +300,6 @@ pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, 
 fn write(change: StatusChange) -> Step {
     Step::Write(Box::new(change))
 }
+
+#[cfg(test)]
+mod tests;

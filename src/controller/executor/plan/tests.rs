@@ -1,0 +1,433 @@
+//! Every branch of a plan: a row is what is stored, what stands under the run's name, and the one step that follows.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::failure::Reason as Why;
+use crate::routing::{Because, testing};
+
+fn at(seconds: i64) -> Timestamp {
+    testing::at(seconds)
+}
+
+fn stamp(seconds: i64) -> Value {
+    json!(at(seconds).strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+const RULES: fn() -> Rules = || Rules { namespace: "runs".into(), cooldown: Duration::from_secs(60) };
+
+/// An execution of the hub's form, claimed, created 100 seconds ago; the patch changes what a row is about.
+fn execution(patch: Value) -> Commission {
+    let mut object = json!({
+        "metadata": {"namespace": "payments", "name": "we-1", "uid": "u-1", "creationTimestamp": stamp(-100), "finalizers": [FINALIZER]},
+        "spec": {
+            "remediationRequestRef": {"name": "rr-1"}, "target": {"namespace": "payments", "kind": "Deployment", "name": "api"},
+            "workflowRef": {"workflowId": "restart", "executionBundle": "registry/restart:1"},
+        },
+        "status": {},
+    });
+    merge(&mut object, patch);
+    Commission::from_json(&object.to_string()).unwrap()
+}
+
+/// A null takes the member away.
+fn merge(object: &mut Value, patch: Value) {
+    match (object, patch) {
+        (Value::Object(members), Value::Object(patch)) => {
+            for (name, value) in patch {
+                if value.is_null() {
+                    members.remove(&name);
+                } else {
+                    merge(members.entry(name).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (object, patch) => *object = patch,
+    }
+}
+
+fn phase(phase: &str) -> Value {
+    json!({"status": {"phase": phase, "startTime": stamp(-90), "execution": {"ref": {"name": "wfe-x"}}}})
+}
+
+/// A run of this execution and uid; an empty uid is not said, an empty execution neither.
+fn run_of(execution: &str, uid: &str, status: Value) -> PipelineRun {
+    let mut annotations = json!({});
+    if !uid.is_empty() {
+        annotations["lockkeeper.kubernaut.ai/execution-uid"] = json!(uid);
+    }
+    let labels = match execution {
+        "" => json!({}),
+        name => json!({"kubernaut.ai/workflow-execution": name, "kubernaut.ai/source-namespace": "payments"}),
+    };
+    let run = json!({
+        "metadata": {"namespace": "runs", "name": "wfe-x", "uid": "r-1", "creationTimestamp": stamp(-95), "labels": labels,
+            "annotations": annotations},
+        "status": status,
+    });
+    PipelineRun::from_json(&run.to_string()).unwrap()
+}
+
+fn going() -> Value {
+    json!({"conditions": [{"type": "Succeeded", "status": "Unknown", "reason": "Running", "message": "m"}], "startTime": stamp(-90)})
+}
+
+fn ended(status: &str, seconds: i64) -> Value {
+    json!({"conditions": [{"type": "Succeeded", "status": status, "reason": "Done", "message": "m"}],
+        "startTime": stamp(-90), "completionTime": stamp(seconds)})
+}
+
+fn verdict(hold: Option<(Reason, End)>) -> Verdict {
+    let mut verdict = testing::view().decide();
+    verdict.hold = hold.map(|(reason, end)| Hold { reason, because: Because::ResourceBusy, by: None, end });
+    verdict
+}
+
+/// A step in a few words.
+fn told(step: &Step) -> String {
+    let seconds = |at: Timestamp| at.as_second() - testing::now().as_second();
+    match step {
+        Step::Rest(None) => "rest".to_owned(),
+        Step::Rest(Some(until)) => format!("rest until {}", seconds(*until)),
+        Step::Claim => "claim".to_owned(),
+        Step::Release => "release".to_owned(),
+        Step::Look => "look".to_owned(),
+        Step::Create(run) => format!("create {}", run["metadata"]["name"].as_str().unwrap()),
+        Step::Delete { run, uid } => format!("delete {} {uid}", run.name),
+        Step::Write(change) => {
+            let member = |name: &str| {
+                let found = change.members.iter().find(|(member, _)| *member == name);
+                found.and_then(|(_, value)| value.as_ref()?.as_str()).unwrap_or_default().to_owned()
+            };
+            let event = change.event.as_ref().map_or("", |event| event.reason);
+            let words = [member("phase"), member("failureReason"), member("deduplicatedBy"), event.to_owned()];
+            let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            format!("write {}", words.join(" "))
+        }
+    }
+}
+
+/// What a row is about: the stored object, the verdict, what stands under the name, the account.
+struct Row<'a> {
+    execution: Value,
+    hold: Option<(Reason, End)>,
+    run: Option<Result<&'a PipelineRun, ()>>,
+    account: Account,
+}
+
+impl Row<'_> {
+    fn step(self) -> Step {
+        let commission = execution(self.execution);
+        let verdict = verdict(self.hold);
+        let run = match self.run {
+            None => Run::Unseen,
+            Some(Err(())) => Run::Absent,
+            Some(Ok(run)) => Run::There { run, tasks: &[] },
+        };
+        let seen = Seen { commission: &commission, verdict: Some(&verdict), run, account: &self.account };
+        plan(&seen, &RULES(), testing::now())
+    }
+}
+
+const ABSENT: Option<Result<&PipelineRun, ()>> = Some(Err(()));
+const UNSEEN: Option<Result<&PipelineRun, ()>> = None;
+
+fn check(rows: Vec<(Value, Option<Result<&PipelineRun, ()>>, Account, &str)>) {
+    for (execution, run, account, expected) in rows {
+        let row = format!("{execution} {run:?} {account:?}");
+        assert_eq!(told(&Row { execution, hold: None, run, account }.step()), expected, "{row}");
+    }
+}
+
+#[test]
+fn what_waits_and_nothing_holds() {
+    let ours = run_of("we-1", "u-1", going());
+    let upstreams = run_of("we-1", "", going());
+    let (nobodys, theirs) = (run_of("", "", going()), run_of("we-9", "u-9", going()));
+    let (kept, stale) = (run_of("we-9", "u-9", ended("True", -10)), run_of("we-9", "", ended("False", -60)));
+    let timeless =
+        run_of("we-9", "", json!({"conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]}));
+    let (before, before_ended) = (run_of("we-1", "u-0", going()), run_of("we-1", "u-0", ended("True", -80)));
+    let unclaimed = || json!({"metadata": {"finalizers": ["other"]}});
+    let name = format!("create {}", run::name("payments/Deployment/api"));
+    check(vec![
+        (unclaimed(), UNSEEN, Account::Unknown, "claim"),
+        (unclaimed(), Some(Ok(&ours)), Account::Unknown, "claim"),
+        (json!({}), UNSEEN, Account::Unknown, &name),
+        (json!({"status": {"phase": "Pending"}}), ABSENT, Account::Unknown, &name),
+        (json!({}), Some(Ok(&ours)), Account::Unknown, "write Running ExecutionCreated"),
+        (json!({}), Some(Ok(&upstreams)), Account::Unknown, "write Running ExecutionCreated"),
+        (json!({}), Some(Ok(&nobodys)), Account::Unknown, "write Pending Held"),
+        (json!({}), Some(Ok(&theirs)), Account::Unknown, "write Failed Deduplicated we-9 WorkflowFailed"),
+        (json!({}), Some(Ok(&kept)), Account::Unknown, "write Pending Held"),
+        (json!({}), Some(Ok(&stale)), Account::Unknown, "delete wfe-x r-1"),
+        (json!({}), Some(Ok(&timeless)), Account::Unknown, "delete wfe-x r-1"),
+        // Of an earlier execution of this very name: no duplicate of itself.
+        (json!({}), Some(Ok(&before)), Account::Unknown, "write Pending Held"),
+        (json!({}), Some(Ok(&before_ended)), Account::Unknown, "delete wfe-x r-1"),
+        (json!({"status": {"phase": "Other"}}), UNSEEN, Account::Unknown, "rest"),
+    ]);
+}
+
+#[test]
+fn what_is_said_already_is_not_said_again() {
+    let said = |reason: &str| json!({"status": {"phase": "Pending", "conditions": [{"type": "Admitted", "status": "False", "reason": reason}]}});
+    let kept = run_of("we-9", "u-9", ended("True", -10));
+    let nobodys = run_of("", "", going());
+    check(vec![
+        (said("TargetLocked"), Some(Ok(&kept)), Account::Unknown, "rest until 50"),
+        (said("TargetLocked"), Some(Ok(&nobodys)), Account::Unknown, "rest"),
+        (said("ResourceBusy"), Some(Ok(&nobodys)), Account::Unknown, "write Pending Held"),
+    ]);
+}
+
+#[test]
+fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
+    let ours = run_of("we-1", "u-1", going());
+    let spec = |spec: Value| json!({"spec": spec});
+    let wrong = "write Failed ConfigurationError WorkflowFailed";
+    let late = || spec(json!({"deadline": stamp(-1)}));
+    check(vec![
+        (spec(json!({"workflowRef": {"executionBundle": null}})), ABSENT, Account::Unknown, wrong),
+        (spec(json!({"workflowRef": {"executionBundle": ""}})), ABSENT, Account::Unknown, wrong),
+        (spec(json!({"target": null})), UNSEEN, Account::Unknown, wrong),
+        (spec(json!({"target": {"name": ""}})), ABSENT, Account::Unknown, wrong),
+        (spec(json!({"target": {"name": "a/b"}})), ABSENT, Account::Unknown, wrong),
+        (spec(json!({"target": {"clusterID": "west"}})), ABSENT, Account::Unknown, wrong),
+        (
+            spec(json!({"workflowRef": {"executionEngine": "job"}})),
+            ABSENT,
+            Account::Unknown,
+            "write Failed UnsupportedEngine WorkflowFailed",
+        ),
+        (late(), ABSENT, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed"),
+        // A crash after the create: its run is there, or may be.
+        (late(), UNSEEN, Account::Unknown, "look"),
+        (late(), Some(Ok(&ours)), Account::Unknown, "write Running ExecutionCreated"),
+    ]);
+    let mut unclaimed = late();
+    merge(&mut unclaimed, json!({"metadata": {"finalizers": []}}));
+    check(vec![(unclaimed, UNSEEN, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed")]);
+}
+
+#[test]
+fn a_hold_is_waited_for_or_ends_the_execution() {
+    let young = || json!({"metadata": {"creationTimestamp": stamp(-5)}});
+    let ahead = || json!({"metadata": {"creationTimestamp": stamp(500)}});
+    let rows: Vec<(Value, Reason, End, &str, &str)> = vec![
+        (json!({}), Reason::ResourceBusy, End::WhenGone, "write Pending Held", "rest"),
+        (json!({}), Reason::RecentlyRemediated, End::At(at(30)), "write Pending Held", "rest until 30"),
+        (json!({}), Reason::PreviousExecutionFailed, End::WhenCleared, "write Pending Held", "rest"),
+        (json!({}), Reason::StaleState, End::WhenGone, "write Pending Held", "rest until 10"),
+        (json!({}), Reason::ParentMissing, End::Never, "write Failed NotRun", ""),
+        (json!({}), Reason::ParentMismatch, End::Never, "write Failed NotRun", ""),
+        (json!({}), Reason::ParentTerminal, End::Never, "write Failed NotRun", ""),
+        (young(), Reason::ParentDeleting, End::Never, "write Failed NotRun", ""),
+        (json!({}), Reason::ParentTerminal, End::WhenGone, "write Pending Held", "rest"),
+        // The stream of parents may be behind the one of executions.
+        (young(), Reason::ParentMissing, End::Never, "write Pending Held", "rest until 10"),
+        // A clock that goes wrong makes nobody wait for long.
+        (ahead(), Reason::ParentMismatch, End::Never, "write Pending Held", "rest until 15"),
+    ];
+    for (execution, reason, end, first, then) in rows {
+        let step = |execution: Value| {
+            told(&Row { execution, hold: Some((reason.clone(), end)), run: UNSEEN, account: Account::Unknown }.step())
+        };
+        assert_eq!(step(execution.clone()), first, "{reason:?}");
+        if !then.is_empty() {
+            let mut said = execution;
+            let condition = json!([{"type": "Admitted", "status": "False", "reason": reason.as_str()}]);
+            merge(&mut said, json!({"status": {"phase": "Pending", "conditions": condition}}));
+            assert_eq!(step(said), then, "{reason:?}");
+        }
+    }
+    // What was begun before goes on, whatever holds now.
+    let ours = run_of("we-1", "u-1", going());
+    let hold = Some((Reason::ResourceBusy, End::WhenGone));
+    let begun = Row { execution: json!({}), hold, run: Some(Ok(&ours)), account: Account::Unknown };
+    assert_eq!(told(&begun.step()), "write Running ExecutionCreated");
+}
+
+#[test]
+fn without_a_verdict_nothing_begins() {
+    let commission = execution(json!({}));
+    let seen = Seen { commission: &commission, verdict: None, run: Run::Unseen, account: &Account::Unknown };
+    assert_eq!(plan(&seen, &RULES(), testing::now()), Step::Rest(None));
+}
+
+#[test]
+fn what_runs_is_followed_to_its_end() {
+    let (ours, theirs) = (run_of("we-1", "u-1", going()), run_of("we-9", "u-9", going()));
+    let well = run_of("we-1", "u-1", ended("True", -5));
+    let failed = || Account::Failed(failure::of_condition("Failed", "m", true));
+    let gone = |ran| Account::Gone { ran };
+    let goes_on = || Account::GoesOn { ran: None };
+    let running = || phase("Running");
+    let mut unclaimed = running();
+    merge(&mut unclaimed, json!({"metadata": {"finalizers": []}}));
+    let lost = "write Failed Unknown WorkflowFailed";
+    check(vec![
+        (unclaimed, Some(Ok(&ours)), goes_on(), "claim"),
+        (running(), Some(Ok(&ours)), goes_on(), "write "),
+        (running(), Some(Ok(&ours)), Account::Unknown, "rest"),
+        (running(), Some(Ok(&well)), Account::Succeeded, "write Completed WorkflowCompleted"),
+        (running(), Some(Ok(&well)), failed(), lost),
+        (running(), ABSENT, failed(), lost),
+        (running(), UNSEEN, Account::Unknown, "look"),
+        (running(), UNSEEN, gone(true), "look"),
+        (running(), ABSENT, gone(true), lost),
+        (running(), ABSENT, gone(false), lost),
+        (running(), ABSENT, Account::Unknown, lost),
+        (running(), Some(Ok(&theirs)), gone(false), lost),
+        (running(), Some(Ok(&theirs)), Account::Unknown, lost),
+    ]);
+}
+
+#[test]
+fn a_run_that_went_is_judged_by_what_was_seen_of_it() {
+    for (account, ran) in
+        [(Account::Gone { ran: false }, false), (Account::Gone { ran: true }, true), (Account::Unknown, true)]
+    {
+        let Step::Write(change) = (Row { execution: phase("Running"), hold: None, run: ABSENT, account }).step() else {
+            unreachable!("a write");
+        };
+        let failure = member(&change, "failure");
+        assert_eq!(
+            (&failure["reason"], failure["wasExecutionFailure"].as_bool().unwrap_or(false)),
+            (&json!("Unknown"), ran),
+            "{failure}"
+        );
+    }
+}
+
+#[test]
+fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
+    let (ours, theirs) = (run_of("we-1", "u-1", ended("True", -70)), run_of("we-9", "u-9", ended("True", -70)));
+    let (goes_on, before) = (run_of("we-1", "u-1", going()), run_of("we-1", "u-0", ended("True", -70)));
+    let over = |phase: &str, seconds: i64| json!({"status": {"phase": phase, "completionTime": stamp(seconds)}});
+    let deleting = |phase: &str| json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": phase}});
+    let unclaimed = |mut object: Value| {
+        merge(&mut object, json!({"metadata": {"finalizers": []}}));
+        object
+    };
+    let unknown = || Account::Unknown;
+    check(vec![
+        (over("Completed", -10), Some(Ok(&ours)), unknown(), "rest until 50"),
+        (over("Failed", -60), Some(Ok(&ours)), unknown(), "delete wfe-x r-1"),
+        (over("Completed", -61), UNSEEN, unknown(), "look"),
+        (over("Completed", -61), ABSENT, unknown(), "release"),
+        (over("Completed", -61), Some(Ok(&theirs)), unknown(), "release"),
+        (over("Completed", -61), Some(Ok(&before)), unknown(), "release"),
+        (json!({"status": {"phase": "Completed"}}), Some(Ok(&ours)), unknown(), "delete wfe-x r-1"),
+        (unclaimed(over("Completed", -61)), Some(Ok(&ours)), unknown(), "rest"),
+        // Whoever wrote its end, its run goes on: it is not cut short, but by a deletion.
+        (over("Failed", -61), Some(Ok(&goes_on)), unknown(), "rest"),
+        (deleting("Failed"), Some(Ok(&goes_on)), unknown(), "delete wfe-x r-1"),
+        (deleting("Running"), Some(Ok(&goes_on)), unknown(), "delete wfe-x r-1"),
+        (deleting(""), UNSEEN, unknown(), "look"),
+        (deleting("Pending"), ABSENT, unknown(), "release"),
+        (deleting("Pending"), Some(Ok(&theirs)), unknown(), "release"),
+        (unclaimed(deleting("Running")), UNSEEN, unknown(), "rest"),
+    ]);
+}
+
+#[test]
+fn of_two_executions_of_one_name_the_uid_tells_and_else_the_creation() {
+    let commission = execution(json!({}));
+    let run = |execution: &str, uid: &str, created: Option<i64>| {
+        let mut run = run_of(execution, uid, going());
+        run.created = created.map(at);
+        run
+    };
+    for (run, ours) in [
+        (run("we-1", "u-1", Some(-500)), true),
+        (run("we-1", "u-0", Some(-1)), false),
+        (run("we-2", "u-1", Some(-1)), false),
+        (run("we-1", "", Some(-100)), true),
+        (run("we-1", "", Some(-99)), true),
+        // Servers of one cluster stamp by clocks that differ.
+        (run("we-1", "", Some(-105)), true),
+        (run("we-1", "", Some(-200)), false),
+        // In doubt it is ours, as the index has it.
+        (run("we-1", "", None), true),
+    ] {
+        assert_eq!(matches!(whose(&run, &commission), Whose::Ours), ours, "{run:?}");
+    }
+    assert!(matches!(whose(&run("", "u-1", Some(-1)), &commission), Whose::Nobodys));
+}
+
+#[test]
+fn a_refusal_is_classified_and_what_is_not_installed_is_waited_for() {
+    for (code, message, expected) in [
+        (403, "pipelineruns is forbidden: exceeded quota: team", Why::ResourceExhausted),
+        (403, "User \"u\" cannot create resource \"pipelineruns\"", Why::Forbidden),
+        (422, "spec.params: Invalid value", Why::ConfigurationError),
+        (400, "admission webhook \"w\" denied the request: no", Why::Forbidden),
+    ] {
+        let Step::Write(change) = refused(&execution(json!({})), code, "", message, testing::now()) else {
+            unreachable!("a write");
+        };
+        assert_eq!(member(&change, "failureReason"), expected.as_str(), "{message}");
+        assert_eq!(member(&change, "failure")["wasExecutionFailure"].as_bool().unwrap_or(false), false);
+        let created = member(&change, "conditions");
+        assert_eq!((&created[0]["type"], &created[0]["status"]), (&json!("ExecutionCreated"), &json!("False")));
+    }
+    let missing = |execution: &Commission| refused(execution, 404, "NotFound", "no such resource", testing::now());
+    assert_eq!(told(&missing(&execution(json!({})))), "write Pending Held");
+    let said = json!({"status": {"conditions": [{"type": "Admitted", "status": "False", "reason": "TektonMissing"}]}});
+    assert_eq!(told(&missing(&execution(said))), "rest until 10");
+}
+
+fn member(change: &StatusChange, name: &str) -> Value {
+    let found = change.members.iter().find(|(member, _)| *member == name);
+    found.and_then(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+fn written(commission: &Commission, run: &PipelineRun, account: Account) -> Option<StatusChange> {
+    let verdict = verdict(None);
+    let run = Run::There { run, tasks: &[] };
+    let seen = Seen { commission, verdict: Some(&verdict), run, account: &account };
+    match plan(&seen, &RULES(), testing::now()) {
+        Step::Write(change) => Some(*change),
+        _ => None,
+    }
+}
+
+#[test]
+fn progress_is_written_once_and_again_when_it_changes() {
+    let mut run = run_of("we-1", "u-1", going());
+    let goes_on = || Account::GoesOn { ran: None };
+    let mut stored = phase("Running");
+    let first = written(&execution(stored.clone()), &run, goes_on()).unwrap();
+    let told = member(&first, "execution");
+    assert_eq!(
+        told,
+        json!({"ref": {"name": "wfe-x"}, "status": "Unknown", "reason": "Running", "message": "m", "completedTasks": 0, "totalTasks": 0})
+    );
+    assert!(first.event.is_none());
+    merge(&mut stored, json!({"status": {"execution": told, "conditions": member(&first, "conditions")}}));
+    assert_eq!(written(&execution(stored.clone()), &run, goes_on()), None);
+    run.condition.as_mut().unwrap().message = "Tasks Completed: 1".into();
+    let second = written(&execution(stored), &run, goes_on()).unwrap();
+    assert_eq!(member(&second, "conditions")[0]["message"], "Tasks Completed: 1");
+}
+
+#[test]
+fn conditions_of_others_stay_and_a_time_changes_only_with_its_status() {
+    let other = json!({"type": "AuditRecorded", "status": "True", "reason": "r", "message": "m", "lastTransitionTime": stamp(-50)});
+    let running = json!({"type": "ExecutionRunning", "status": "True", "reason": "ExecutionStarted", "message": "old", "lastTransitionTime": stamp(-80)});
+    let mut stored = phase("Running");
+    merge(&mut stored, json!({"status": {"conditions": [other, running]}}));
+    let run = run_of("we-1", "u-1", going());
+    let conditions =
+        member(&written(&execution(stored.clone()), &run, Account::GoesOn { ran: None }).unwrap(), "conditions");
+    assert_eq!(conditions[0], other);
+    assert_eq!((&conditions[1]["message"], &conditions[1]["lastTransitionTime"]), (&json!("m"), &stamp(-80)));
+    let well = run_of("we-1", "u-1", ended("True", -5));
+    let change = written(&execution(stored), &well, Account::Succeeded).unwrap();
+    let conditions = member(&change, "conditions");
+    assert_eq!((&conditions[1]["status"], &conditions[1]["lastTransitionTime"]), (&json!("False"), &stamp(0)));
+    assert_eq!((&conditions[2]["type"], &conditions[2]["status"]), (&json!("ExecutionComplete"), &json!("True")));
+    // From the run, not from the clock.
+    assert_eq!((member(&change, "completionTime"), member(&change, "duration")), (stamp(-5), json!("1m25s")));
+}
