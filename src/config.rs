@@ -49,6 +49,8 @@ pub struct Execution {
 pub struct Loops {
     /// Carry admitted WorkflowExecutions out, as PipelineRuns.
     pub executor: bool,
+    /// Keep what their ends mean for routing on their RemediationRequests.
+    pub routing_keeper: bool,
 }
 
 impl Default for Execution {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::executor::{Event, StatusChange};
 use crate::api::facts::ObjectKey;
-use crate::convert::{Version, convert};
+use crate::convert::{KINDS, Shape, Version, convert};
 
 /// No call lasts longer: a leader that was cut off must know what it still does.
 const CALL: Duration = Duration::from_secs(8);
@@ -24,6 +24,9 @@ pub enum Failed {
     Refused { code: u16, reason: String, message: String },
     #[error("no answer: {0}")]
     Away(String),
+    /// What we know is behind.
+    #[error("not known yet: {0}")]
+    Behind(String),
     #[error("the answer is not what it should be: {0}")]
     Odd(String),
 }
@@ -41,6 +44,8 @@ impl Failed {
 #[derive(Clone, Debug)]
 pub struct Stored {
     version: Version,
+    /// Of `v1alpha1`, as far as the object tells.
+    shape: Option<Shape>,
     object: Value,
     /// The same in the hub's form.
     pub hub: Value,
@@ -52,7 +57,55 @@ impl Stored {
         let converted = convert(text, Version::V1beta1).map_err(|error| odd(&error))?;
         let object = serde_json::from_str(text).map_err(|error| odd(&error))?;
         let hub = serde_json::from_slice(&converted.json).map_err(|error| odd(&error))?;
-        Ok(Self { version: converted.from, object, hub })
+        Ok(Self { version: converted.from, shape: converted.shape, object, hub })
+    }
+
+    fn plural(&self) -> &'static str {
+        if self.object["kind"] == "RemediationRequest" { REQUESTS } else { EXECUTIONS }
+    }
+
+    /// Patches that say the same, each in a shape that this object may be stored in, the likeliest first. Members are paths in
+    /// the hub's status. An object may say too little to tell its shape, and where its schema has another one, a member that is
+    /// written in the wrong one is dropped: so each is to be written strictly, until one is taken. None: it says so already.
+    fn leaf_patches(&self, change: &StatusChange) -> Option<Vec<Value>> {
+        if self.version == Version::V1beta1 {
+            return self.leaf_patch(change, |path| Some(path)).map(|patch| vec![patch]);
+        }
+        let rows = KINDS.into_iter().find(|kind| self.object["kind"] == kind.name).map_or(&[][..], |kind| kind.rows);
+        let told = self.shape.unwrap_or_default();
+        let shapes = std::iter::once(told).chain(Shape::ALL.into_iter().rev().filter(|shape| *shape != told));
+        let in_shape = |shape: Shape| {
+            self.leaf_patch(change, |path| {
+                let row = rows.iter().find(|row| row.hub.strip_prefix("status.") == Some(path));
+                row.map_or(Some(path), |row| row.of(shape)?.strip_prefix("status."))
+            })
+        };
+        let mut patches: Vec<Value> = Vec::new();
+        for patch in shapes.map(in_shape) {
+            let patch = patch?;
+            if !patches.contains(&patch) {
+                patches.push(patch);
+            }
+        }
+        Some(patches)
+    }
+
+    fn leaf_patch<'p>(&self, change: &StatusChange, place: impl Fn(&'p str) -> Option<&'p str>) -> Option<Value> {
+        let mut status = Map::new();
+        for (path, value) in &change.members {
+            let Some(path) = place(path) else { continue };
+            let value = value.clone().unwrap_or_default();
+            let before = self.object.pointer(&format!("/status/{}", path.replace('.', "/"))).unwrap_or(&Value::Null);
+            if *before == value {
+                continue;
+            }
+            match path.split_once('.') {
+                Some((group, leaf)) => status.entry(group).or_insert_with(|| json!({}))[leaf] = value,
+                None => drop(status.insert(path.to_owned(), value)),
+            }
+        }
+        let version = &self.object["metadata"]["resourceVersion"];
+        (!status.is_empty()).then(|| json!({"metadata": {"resourceVersion": version}, "status": status}))
     }
 
     /// A merge patch that makes the status say this, and nothing else; it is refused where the object has changed meanwhile.
@@ -103,15 +156,22 @@ pub struct Objects {
     client: Client,
     version: Version,
     identity: String,
+    who: &'static str,
 }
 
 const EXECUTIONS: &str = "workflowexecutions";
+const REQUESTS: &str = "remediationrequests";
 const RUNS: &str = "pipelineruns";
 
 impl Objects {
-    /// Of a cluster that serves this version best.
-    pub fn new(client: Client, version: Version, identity: &str) -> Self {
-        Self { client, version, identity: identity.to_owned() }
+    /// Calls in the name of one loop, in the version that this cluster serves best: the hub's, where it is served.
+    pub async fn of(who: &'static str, client: Client, identity: &str) -> Self {
+        let version = served(&client).await;
+        Self { client, version, identity: identity.to_owned(), who }
+    }
+
+    fn manager(&self) -> String {
+        format!("lockkeeper-{}", self.who)
     }
 
     async fn call(&self, method: Method, path: &str, kind: &str, body: Option<&Value>) -> Result<String, Failed> {
@@ -141,18 +201,49 @@ impl Objects {
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
 
-    fn executions(&self, key: &ObjectKey) -> String {
+    fn path(&self, plural: &str, key: &ObjectKey) -> String {
         let ObjectKey { namespace, name } = key;
-        format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{EXECUTIONS}/{name}", self.version.as_str())
+        format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{plural}/{name}", self.version.as_str())
     }
 
-    /// None: it is not there.
-    pub async fn execution(&self, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
-        match self.call(Method::GET, &self.executions(key), "", None).await {
+    async fn get(&self, plural: &str, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
+        match self.call(Method::GET, &self.path(plural, key), "", None).await {
             Ok(text) => Stored::read(&text).map(Some),
             Err(error) if error.code() == 404 => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// None: it is not there.
+    pub async fn execution(&self, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
+        self.get(EXECUTIONS, key).await
+    }
+
+    /// None: it is not there.
+    pub async fn request(&self, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
+        self.get(REQUESTS, key).await
+    }
+
+    /// Writes members of the status that are leaves, by their paths in the hub's; as it stands afterwards.
+    pub async fn write_leaves(
+        &self,
+        key: &ObjectKey,
+        stored: &Stored,
+        change: &StatusChange,
+    ) -> Result<Stored, Failed> {
+        let Some(patches) = stored.leaf_patches(change) else { return Ok(stored.clone()) };
+        let manager = self.manager();
+        let path = format!("{}/status?fieldManager={manager}&fieldValidation=Strict", self.path(stored.plural(), key));
+        let mut refused = Failed::Odd("there is no shape to write it in".to_owned());
+        for patch in &patches {
+            match self.call(Method::PATCH, &path, MERGE, Some(patch)).await {
+                Ok(text) => return Stored::read(&text),
+                // The next shape, perhaps.
+                Err(error) if error.code() == 400 => refused = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused)
     }
 
     /// As it stands afterwards.
@@ -163,7 +254,7 @@ impl Objects {
         change: &StatusChange,
     ) -> Result<Stored, Failed> {
         let Some(patch) = stored.status_patch(change)? else { return Ok(stored.clone()) };
-        let path = format!("{}/status?fieldManager={MANAGER}", self.executions(key));
+        let path = format!("{}/status?fieldManager={}", self.path(stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
         Stored::read(&text)
     }
@@ -172,7 +263,7 @@ impl Objects {
     pub async fn write_finalizers(&self, key: &ObjectKey, stored: &Stored, all: &[Box<str>]) -> Result<Stored, Failed> {
         let version = &stored.object["metadata"]["resourceVersion"];
         let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all}});
-        let path = format!("{}?fieldManager={MANAGER}", self.executions(key));
+        let path = format!("{}?fieldManager={}", self.path(stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
         Stored::read(&text)
     }
@@ -188,7 +279,7 @@ impl Objects {
 
     pub async fn create_run(&self, run: &Value) -> Result<String, Failed> {
         let namespace = run["metadata"]["namespace"].as_str().unwrap_or_default();
-        let path = format!("/apis/tekton.dev/v1/namespaces/{namespace}/{RUNS}?fieldManager={MANAGER}");
+        let path = format!("/apis/tekton.dev/v1/namespaces/{namespace}/{RUNS}?fieldManager={}", self.manager());
         self.call(Method::POST, &path, JSON, Some(run)).await
     }
 
@@ -212,7 +303,7 @@ impl Objects {
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": {"generateName": format!("{}.", metadata["name"].as_str().unwrap_or_default()), "namespace": namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-            "reportingController": "lockkeeper.kubernaut.ai/executor", "reportingInstance": self.identity,
+            "reportingController": format!("lockkeeper.kubernaut.ai/{}", self.who), "reportingInstance": self.identity,
             "type": if event.warning { "Warning" } else { "Normal" }, "reason": event.reason, "action": event.reason, "note": event.note,
             "regarding": {"apiVersion": stored.object["apiVersion"], "kind": stored.object["kind"], "name": metadata["name"],
                 "namespace": namespace, "uid": metadata["uid"]},
@@ -224,9 +315,22 @@ impl Objects {
     }
 }
 
+async fn served(client: &Client) -> Version {
+    loop {
+        match client.list_api_group_resources("kubernaut.ai/v1beta1").await {
+            Ok(found) => {
+                let served = |plural| found.resources.iter().any(|resource| resource.name == plural);
+                return if served(EXECUTIONS) && served(REQUESTS) { Version::V1beta1 } else { Version::V1alpha1 };
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => return Version::V1alpha1,
+            Err(error) => tracing::warn!(%error, "cannot ask which versions are served; asking again"),
+        }
+        tokio::time::sleep(CALL / 2).await;
+    }
+}
+
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
-const MANAGER: &str = "lockkeeper-executor";
 
 fn run_path(run: &ObjectKey) -> String {
     format!("/apis/tekton.dev/v1/namespaces/{}/{RUNS}/{}", run.namespace, run.name)

@@ -30,11 +30,11 @@ pub struct Event {
 }
 
 impl Event {
-    fn normal(reason: &'static str, note: &str) -> Self {
+    pub(in crate::controller) fn normal(reason: &'static str, note: &str) -> Self {
         Self { warning: false, reason, note: one_line(note, NOTE_MAX_CHARS) }
     }
 
-    fn warning(reason: &'static str, note: &str) -> Self {
+    pub(in crate::controller) fn warning(reason: &'static str, note: &str) -> Self {
         Self { warning: true, ..Self::normal(reason, note) }
     }
 }
@@ -171,7 +171,7 @@ fn record(commission: &Commission, ended: Timestamp) -> Record {
     }
 }
 
-fn time(at: Timestamp) -> Value {
+pub(in crate::controller) fn time(at: Timestamp) -> Value {
     json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
