@@ -238,8 +238,12 @@ impl Objects {
         for patch in &patches {
             match self.call(Method::PATCH, &path, MERGE, Some(patch)).await {
                 Ok(text) => return Stored::read(&text),
-                // The next shape, perhaps.
-                Err(error) if error.code() == 400 => refused = error,
+                // It has another shape.
+                Err(Failed::Refused { code: code @ (400 | 422), reason, message }) if message.contains(STRICT) => {
+                    // What stands before it is the object, whose content is nobody's business in a log.
+                    let message = message.split_once(STRICT).map_or("", |(_, what)| what);
+                    refused = Failed::Refused { code, reason, message: format!("{STRICT}{message}") };
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -299,9 +303,12 @@ impl Objects {
         let metadata = &stored.object["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
         let now = k8s_openapi::jiff::Timestamp::now();
+        // A name of its own: one that is generated may not have a dot before what is added.
+        let object: String = metadata["name"].as_str().unwrap_or_default().chars().take(200).collect();
+        let name = format!("{}.{:x}", object.trim_end_matches(['.', '-']), now.as_nanosecond());
         let body = json!({
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
-            "metadata": {"generateName": format!("{}.", metadata["name"].as_str().unwrap_or_default()), "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
             "reportingController": format!("lockkeeper.kubernaut.ai/{}", self.who), "reportingInstance": self.identity,
             "type": if event.warning { "Warning" } else { "Normal" }, "reason": event.reason, "action": event.reason, "note": event.note,
@@ -310,7 +317,7 @@ impl Objects {
         });
         let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
         if let Err(error) = self.call(Method::POST, &path, JSON, Some(&body)).await {
-            tracing::debug!(%error, reason = event.reason, "an event was not stored");
+            tracing::warn!(%error, reason = event.reason, "an event was not stored");
         }
     }
 }
@@ -329,6 +336,8 @@ async fn served(client: &Client) -> Version {
     }
 }
 
+/// How the API server begins to say which members its schema does not know.
+const STRICT: &str = "strict decoding error";
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 

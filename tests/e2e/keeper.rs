@@ -86,7 +86,6 @@ async fn lives(stage: &Stage, candidate: stage::Candidate, places: Places) {
     world.request("second", "s", json!({"overallPhase": "Analyzing"})).await;
     world.refused(&candidate(&world.namespace, "we-second", "second", &world.target("other")), &told).await;
 
-    let output = stage.server.kubectl(ADMIN, &["describe", "rr", "first", "-n", &world.namespace], None).await;
     for word in [
         "WorkflowRuns",
         "WorkflowFailed",
@@ -94,13 +93,12 @@ async fn lives(stage: &Stage, candidate: stage::Candidate, places: Places) {
         "1 failure for this signal; not tried again before",
     ] {
         eventually("kubectl describe says it", ACTION, || async {
-            let args = ["events", "--for", "RemediationRequest/first", "-n", &world.namespace];
+            let args = ["describe", "remediationrequests", "first", "-n", &world.namespace];
             let output = stage.server.kubectl(ADMIN, &args, None).await;
             if output.stdout.contains(word) { Ok(()) } else { Err(output.to_string()) }
         })
         .await;
     }
-    drop(output);
 
     // A success of another signal.
     world.request("third", "t", json!({"overallPhase": "Analyzing"})).await;
