@@ -152,12 +152,12 @@ fn hand(
                 tokio::join!(
                     async {
                         if let Some(executor) = &executor {
-                            executor.run().await
+                            executor.run().await;
                         }
                     },
                     async {
                         if let Some(keeper) = &keeper {
-                            keeper.run().await
+                            keeper.run().await;
                         }
                     },
                 );
@@ -248,7 +248,7 @@ impl Reload {
         }
         match Settings::load(Some(file), crate::config::environment()) {
             Ok(settings) => {
-                tracing::info!(file = %file.display(), "configuration read anew; limits and execution stay until a restart");
+                tracing::info!(file = %file.display(), "configuration read anew; limits, execution and loops stay until a restart");
                 Some(settings)
             }
             Err(error) => {

@@ -61,7 +61,7 @@ impl Stored {
     }
 
     fn plural(&self) -> &'static str {
-        if self.object["kind"] == "RemediationRequest" { REQUESTS } else { EXECUTIONS }
+        if *member(&self.object, "/kind") == "RemediationRequest" { REQUESTS } else { EXECUTIONS }
     }
 
     /// Patches that say the same, each in a shape that this object may be stored in, the likeliest first. Members are paths in
@@ -69,9 +69,12 @@ impl Stored {
     /// written in the wrong one is dropped: so each is to be written strictly, until one is taken. None: it says so already.
     fn leaf_patches(&self, change: &StatusChange) -> Option<Vec<Value>> {
         if self.version == Version::V1beta1 {
-            return self.leaf_patch(change, |path| Some(path)).map(|patch| vec![patch]);
+            return self.leaf_patch(change, Some).map(|patch| vec![patch]);
         }
-        let rows = KINDS.into_iter().find(|kind| self.object["kind"] == kind.name).map_or(&[][..], |kind| kind.rows);
+        let rows = KINDS
+            .into_iter()
+            .find(|kind| *member(&self.object, "/kind") == kind.name)
+            .map_or(&[][..], |kind| kind.rows);
         let told = self.shape.unwrap_or_default();
         let shapes = std::iter::once(told).chain(Shape::ALL.into_iter().rev().filter(|shape| *shape != told));
         let in_shape = |shape: Shape| {
@@ -95,41 +98,49 @@ impl Stored {
         for (path, value) in &change.members {
             let Some(path) = place(path) else { continue };
             let value = value.clone().unwrap_or_default();
-            let before = self.object.pointer(&format!("/status/{}", path.replace('.', "/"))).unwrap_or(&Value::Null);
+            let before = member(&self.object, &format!("/status/{}", path.replace('.', "/")));
             if *before == value {
                 continue;
             }
             match path.split_once('.') {
-                Some((group, leaf)) => status.entry(group).or_insert_with(|| json!({}))[leaf] = value,
+                Some((group, leaf)) => {
+                    if let Some(group) = status.entry(group).or_insert_with(|| json!({})).as_object_mut() {
+                        group.insert(leaf.to_owned(), value);
+                    }
+                }
                 None => drop(status.insert(path.to_owned(), value)),
             }
         }
-        let version = &self.object["metadata"]["resourceVersion"];
+        let version = member(&self.object, "/metadata/resourceVersion");
         (!status.is_empty()).then(|| json!({"metadata": {"resourceVersion": version}, "status": status}))
     }
 
     /// A merge patch that makes the status say this, and nothing else; it is refused where the object has changed meanwhile.
     fn status_patch(&self, change: &StatusChange) -> Result<Option<Value>, Failed> {
         let mut hub = self.hub.clone();
-        let status = &mut hub["status"];
-        if !status.is_object() {
-            *status = json!({});
-        }
+        let mut status = member(&hub, "/status").as_object().cloned().unwrap_or_default();
         for (name, value) in &change.members {
-            match (value, status.as_object_mut()) {
-                (Some(value), _) => status[*name] = value.clone(),
-                (None, Some(members)) => drop(members.remove(*name)),
-                (None, None) => {}
+            match value {
+                Some(value) => drop(status.insert((*name).to_owned(), value.clone())),
+                None => drop(status.remove(*name)),
             }
+        }
+        if let Some(members) = hub.as_object_mut() {
+            members.insert("status".to_owned(), Value::Object(status));
         }
         let there = convert(&hub.to_string(), self.version).map_err(|error| Failed::Odd(error.to_string()))?;
         let there: Value = serde_json::from_slice(&there.json).map_err(|error| Failed::Odd(error.to_string()))?;
         let before = self.object.get("status").filter(|status| status.is_object());
         let nothing = json!({});
-        Ok(merge_patch(before.unwrap_or(&nothing), &there["status"]).map(|status| {
-            json!({"metadata": {"resourceVersion": self.object["metadata"]["resourceVersion"]}, "status": status})
+        Ok(merge_patch(before.unwrap_or(&nothing), member(&there, "/status")).map(|status| {
+            json!({"metadata": {"resourceVersion": member(&self.object, "/metadata/resourceVersion")}, "status": status})
         }))
     }
+}
+
+/// Null, where there is none.
+fn member<'v>(object: &'v Value, pointer: &str) -> &'v Value {
+    object.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// RFC 7396; None: they are the same.
@@ -197,7 +208,7 @@ impl Objects {
             return Ok(text);
         }
         let told: Value = serde_json::from_str(&text).unwrap_or_default();
-        let said = |member: &str| told[member].as_str().unwrap_or_default().to_owned();
+        let said = |member: &str| told.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
 
@@ -265,7 +276,7 @@ impl Objects {
 
     /// Sets the finalizers.
     pub async fn write_finalizers(&self, key: &ObjectKey, stored: &Stored, all: &[Box<str>]) -> Result<Stored, Failed> {
-        let version = &stored.object["metadata"]["resourceVersion"];
+        let version = member(&stored.object, "/metadata/resourceVersion");
         let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all}});
         let path = format!("{}?fieldManager={}", self.path(stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
@@ -282,7 +293,7 @@ impl Objects {
     }
 
     pub async fn create_run(&self, run: &Value) -> Result<String, Failed> {
-        let namespace = run["metadata"]["namespace"].as_str().unwrap_or_default();
+        let namespace = member(run, "/metadata/namespace").as_str().unwrap_or_default();
         let path = format!("/apis/tekton.dev/v1/namespaces/{namespace}/{RUNS}?fieldManager={}", self.manager());
         self.call(Method::POST, &path, JSON, Some(run)).await
     }
@@ -300,11 +311,11 @@ impl Objects {
 
     /// For people; one that is lost is lost.
     pub async fn tell(&self, stored: &Stored, event: &Event) {
-        let metadata = &stored.object["metadata"];
-        let namespace = metadata["namespace"].as_str().unwrap_or_default();
+        let of = |path: &str| member(&stored.object, path);
+        let namespace = of("/metadata/namespace").as_str().unwrap_or_default();
         let now = k8s_openapi::jiff::Timestamp::now();
         // A name of its own: one that is generated may not have a dot before what is added.
-        let object: String = metadata["name"].as_str().unwrap_or_default().chars().take(200).collect();
+        let object: String = of("/metadata/name").as_str().unwrap_or_default().chars().take(200).collect();
         let name = format!("{}.{:x}", object.trim_end_matches(['.', '-']), now.as_nanosecond());
         let body = json!({
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
@@ -312,8 +323,8 @@ impl Objects {
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
             "reportingController": format!("lockkeeper.kubernaut.ai/{}", self.who), "reportingInstance": self.identity,
             "type": if event.warning { "Warning" } else { "Normal" }, "reason": event.reason, "action": event.reason, "note": event.note,
-            "regarding": {"apiVersion": stored.object["apiVersion"], "kind": stored.object["kind"], "name": metadata["name"],
-                "namespace": namespace, "uid": metadata["uid"]},
+            "regarding": {"apiVersion": of("/apiVersion"), "kind": of("/kind"), "name": of("/metadata/name"),
+                "namespace": namespace, "uid": of("/metadata/uid")},
         });
         let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
         if let Err(error) = self.call(Method::POST, &path, JSON, Some(&body)).await {

@@ -167,7 +167,7 @@ impl Hand<'_> {
             tracing::info!(request = %key, event = event.reason, note = event.note, "status written");
             self.objects.tell(written, event).await;
         }
-        if written.hub["status"]["completedAt"].is_null() {
+        if written.hub.pointer("/status/completedAt").is_none_or(Value::is_null) {
             return;
         }
         let heard = || self.keeper.index.request(key).is_none_or(|request| request.phase.terminal());

@@ -23,6 +23,7 @@ struct Scene {
 }
 
 /// An execution of this status, in its request that is being analyzed.
+#[allow(clippy::needless_pass_by_value)]
 fn scene(status: Value) -> Scene {
     Scene {
         execution: json!({
