@@ -356,7 +356,7 @@ mod tests {
         let rows = [
             (
                 "override: {enabled: true}",
-                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `execution`, `limits`",
+                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `execution`, `loops`, `limits`",
             ),
             ("checks: {unmanagedResource: {mode: enforce}}", "FILE: checks.unmanagedResource: unknown field"),
             ("execution: {namespace: Work}", "FILE: execution.namespace: expected a namespace, found \"Work\""),
