@@ -360,7 +360,7 @@ mod tests {
             ),
             ("checks: {unmanagedResource: {mode: enforce}}", "FILE: checks.unmanagedResource: unknown field"),
             ("execution: {namespace: Work}", "FILE: execution.namespace: expected a namespace, found \"Work\""),
-            ("execution: {cooldown: 5m}", "FILE: execution.cooldown: unknown field"),
+            ("loops: {registration: true}", "FILE: loops.registration: unknown field"),
             ("checks: {resourceBusy: {mode: maybe}}", "FILE: checks.resourceBusy.mode: unknown variant `maybe`"),
             (
                 "staleness: {max: soon}",
