@@ -49,6 +49,8 @@ pub struct Execution {
 pub struct Loops {
     /// Carry admitted WorkflowExecutions out, as PipelineRuns.
     pub executor: bool,
+    /// Keep what their ends mean for routing on their RemediationRequests.
+    pub routing_keeper: bool,
 }
 
 impl Default for Execution {
@@ -354,11 +356,11 @@ mod tests {
         let rows = [
             (
                 "override: {enabled: true}",
-                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `execution`, `limits`",
+                "FILE: override: unknown field `override`, expected one of `checks`, `staleness`, `classification`, `clearance`, `execution`, `loops`, `limits`",
             ),
             ("checks: {unmanagedResource: {mode: enforce}}", "FILE: checks.unmanagedResource: unknown field"),
             ("execution: {namespace: Work}", "FILE: execution.namespace: expected a namespace, found \"Work\""),
-            ("execution: {cooldown: 5m}", "FILE: execution.cooldown: unknown field"),
+            ("loops: {registration: true}", "FILE: loops.registration: unknown field"),
             ("checks: {resourceBusy: {mode: maybe}}", "FILE: checks.resourceBusy.mode: unknown variant `maybe`"),
             (
                 "staleness: {max: soon}",

@@ -17,7 +17,7 @@ use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Folder, Footing, Index, Pace, follow, follow_where_served};
 use crate::config::Settings;
 use crate::controller::executor::Rules;
-use crate::controller::{self, Candidate, Executor, Timing};
+use crate::controller::{self, Candidate, Executor, Keeper, Timing};
 use crate::telemetry::{Admin, CertificateRow, Condition, StateRow, Telemetry, admin_router};
 use crate::tls::{self, Pair, TlsVersion};
 use crate::webhook::{Gate, router};
@@ -114,7 +114,8 @@ fn hand(
     stop: &CancellationToken,
 ) -> futures::future::BoxFuture<'static, ()> {
     let Source::Cluster(client) = source else { return Box::pin(std::future::ready(())) };
-    if !settings.loops.executor {
+    let loops = &settings.loops;
+    if !loops.executor && !loops.routing_keeper {
         return Box::pin(std::future::ready(()));
     }
     let identity = controller::identity();
@@ -126,20 +127,41 @@ fn hand(
     };
     let rules =
         Rules { namespace: settings.execution.namespace.as_str().into(), cooldown: settings.execution.cooldown.get() };
-    let executor = Arc::new(Executor {
+    let executor = loops.executor.then(|| Executor {
         client: (**client).clone(),
-        identity,
+        identity: identity.clone(),
         index: index.clone(),
         policy: policy.clone(),
         rules,
     });
+    let keeper = loops.routing_keeper.then(|| Keeper {
+        client: (**client).clone(),
+        identity,
+        index: index.clone(),
+        policy: policy.clone(),
+    });
+    let (executor, keeper) = (executor.map(Arc::new), keeper.map(Arc::new));
     let stop = stop.clone();
     let leading = tokio::spawn(candidate.lead(
         stop,
         |_| {},
         move || {
-            let executor = executor.clone();
-            async move { executor.run().await }
+            let (executor, keeper) = (executor.clone(), keeper.clone());
+            // One that ends ends its life as the leader, and none ends by itself.
+            async move {
+                tokio::join!(
+                    async {
+                        if let Some(executor) = &executor {
+                            executor.run().await;
+                        }
+                    },
+                    async {
+                        if let Some(keeper) = &keeper {
+                            keeper.run().await;
+                        }
+                    },
+                );
+            }
         },
     ));
     Box::pin(async move {
@@ -226,7 +248,7 @@ impl Reload {
         }
         match Settings::load(Some(file), crate::config::environment()) {
             Ok(settings) => {
-                tracing::info!(file = %file.display(), "configuration read anew; limits and execution stay until a restart");
+                tracing::info!(file = %file.display(), "configuration read anew; limits, execution and loops stay until a restart");
                 Some(settings)
             }
             Err(error) => {

@@ -40,7 +40,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
             "line",
         ],
     ),
-    ("run", &["api", "routing", "cluster", "webhook", "status", "telemetry", "tls", "config"]),
+    ("run", &["api", "routing", "cluster", "controller", "webhook", "status", "telemetry", "tls", "config"]),
 ];
 
 /// Rooms whose answer depends on nothing but their input.

@@ -28,7 +28,7 @@ pub struct Index {
     /// Where the runs of executions are.
     execution_namespace: Box<str>,
     /// Who is told what changed.
-    told: Mutex<Option<UnboundedSender<Changed>>>,
+    told: Mutex<Vec<UnboundedSender<Changed>>>,
 }
 
 /// What became another one.
@@ -76,6 +76,23 @@ impl Index {
         Ok(View { parent, siblings, history, runs, age })
     }
 
+    /// The siblings of a request, itself among them, the history of a target, and how old what is known of them is.
+    ///
+    /// # Errors
+    /// While an input was never listed, or where the index cannot be read before the deadline.
+    pub fn neighbours(
+        &self,
+        request: &ObjectKey,
+        target: Option<&TargetId>,
+        deadline: Instant,
+    ) -> Result<(Arc<Siblings>, Arc<History>, Duration), Unavailable> {
+        let age = self.age()?;
+        let world = self.world.try_read_until(deadline).ok_or(Unavailable::Busy)?;
+        let siblings = world.requests.get(request).map(|request| world.siblings_of(&Parent::Found(request)));
+        let history = target.and_then(|target| world.histories.get(target)).cloned();
+        Ok((siblings.unwrap_or_default(), history.unwrap_or_default(), age))
+    }
+
     /// What is known of the run that carries this execution out. `created` is the execution's own creation: what is clearly
     /// older belongs to an earlier one of its name. `run_name` is what its status says of a run.
     ///
@@ -113,21 +130,17 @@ impl Index {
         self.world.read().executions.get(key)
     }
 
-    /// What changes from now on, told to the last one that asked.
+    /// What changes from now on, told to everyone that asked and still listens.
     #[must_use]
     pub fn changes(&self) -> UnboundedReceiver<Changed> {
         let (sender, receiver) = unbounded_channel();
-        *self.told.lock() = Some(sender);
+        self.told.lock().push(sender);
         receiver
     }
 
     fn tell(&self, changed: Option<Changed>) {
-        let mut told = self.told.lock();
-        if let Some(sender) = &*told
-            && changed.is_some_and(|changed| sender.send(changed).is_err())
-        {
-            *told = None;
-        }
+        let Some(changed) = changed else { return };
+        self.told.lock().retain(|listener| listener.send(changed.clone()).is_ok());
     }
 
     /// Every execution that is known.

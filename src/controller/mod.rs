@@ -6,6 +6,7 @@
 //! Fails: an API call that fails is tried again, later and later; what cannot succeed ends the execution and says why.
 
 pub mod executor;
+pub mod keeper;
 mod lease;
 mod objects;
 mod queue;
@@ -19,5 +20,6 @@ pub fn identity() -> String {
 }
 
 pub use executor::Executor;
+pub use keeper::Keeper;
 pub use lease::{Candidate, Timing};
 pub use objects::Objects;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::executor::{Event, StatusChange};
 use crate::api::facts::ObjectKey;
-use crate::convert::{Version, convert};
+use crate::convert::{KINDS, Shape, Version, convert};
 
 /// No call lasts longer: a leader that was cut off must know what it still does.
 const CALL: Duration = Duration::from_secs(8);
@@ -24,6 +24,9 @@ pub enum Failed {
     Refused { code: u16, reason: String, message: String },
     #[error("no answer: {0}")]
     Away(String),
+    /// What we know is behind.
+    #[error("not known yet: {0}")]
+    Behind(String),
     #[error("the answer is not what it should be: {0}")]
     Odd(String),
 }
@@ -41,6 +44,8 @@ impl Failed {
 #[derive(Clone, Debug)]
 pub struct Stored {
     version: Version,
+    /// Of `v1alpha1`, as far as the object tells.
+    shape: Option<Shape>,
     object: Value,
     /// The same in the hub's form.
     pub hub: Value,
@@ -52,31 +57,90 @@ impl Stored {
         let converted = convert(text, Version::V1beta1).map_err(|error| odd(&error))?;
         let object = serde_json::from_str(text).map_err(|error| odd(&error))?;
         let hub = serde_json::from_slice(&converted.json).map_err(|error| odd(&error))?;
-        Ok(Self { version: converted.from, object, hub })
+        Ok(Self { version: converted.from, shape: converted.shape, object, hub })
+    }
+
+    fn plural(&self) -> &'static str {
+        if *member(&self.object, "/kind") == "RemediationRequest" { REQUESTS } else { EXECUTIONS }
+    }
+
+    /// Patches that say the same, each in a shape that this object may be stored in, the likeliest first. Members are paths in
+    /// the hub's status. An object may say too little to tell its shape, and where its schema has another one, a member that is
+    /// written in the wrong one is dropped: so each is to be written strictly, until one is taken. None: it says so already.
+    fn leaf_patches(&self, change: &StatusChange) -> Option<Vec<Value>> {
+        if self.version == Version::V1beta1 {
+            return self.leaf_patch(change, Some).map(|patch| vec![patch]);
+        }
+        let rows = KINDS
+            .into_iter()
+            .find(|kind| *member(&self.object, "/kind") == kind.name)
+            .map_or(&[][..], |kind| kind.rows);
+        let told = self.shape.unwrap_or_default();
+        let shapes = std::iter::once(told).chain(Shape::ALL.into_iter().rev().filter(|shape| *shape != told));
+        let in_shape = |shape: Shape| {
+            self.leaf_patch(change, |path| {
+                let row = rows.iter().find(|row| row.hub.strip_prefix("status.") == Some(path));
+                row.map_or(Some(path), |row| row.of(shape)?.strip_prefix("status."))
+            })
+        };
+        let mut patches: Vec<Value> = Vec::new();
+        for patch in shapes.map(in_shape) {
+            let patch = patch?;
+            if !patches.contains(&patch) {
+                patches.push(patch);
+            }
+        }
+        Some(patches)
+    }
+
+    fn leaf_patch<'p>(&self, change: &StatusChange, place: impl Fn(&'p str) -> Option<&'p str>) -> Option<Value> {
+        let mut status = Map::new();
+        for (path, value) in &change.members {
+            let Some(path) = place(path) else { continue };
+            let value = value.clone().unwrap_or_default();
+            let before = member(&self.object, &format!("/status/{}", path.replace('.', "/")));
+            if *before == value {
+                continue;
+            }
+            match path.split_once('.') {
+                Some((group, leaf)) => {
+                    if let Some(group) = status.entry(group).or_insert_with(|| json!({})).as_object_mut() {
+                        group.insert(leaf.to_owned(), value);
+                    }
+                }
+                None => drop(status.insert(path.to_owned(), value)),
+            }
+        }
+        let version = member(&self.object, "/metadata/resourceVersion");
+        (!status.is_empty()).then(|| json!({"metadata": {"resourceVersion": version}, "status": status}))
     }
 
     /// A merge patch that makes the status say this, and nothing else; it is refused where the object has changed meanwhile.
     fn status_patch(&self, change: &StatusChange) -> Result<Option<Value>, Failed> {
         let mut hub = self.hub.clone();
-        let status = &mut hub["status"];
-        if !status.is_object() {
-            *status = json!({});
-        }
+        let mut status = member(&hub, "/status").as_object().cloned().unwrap_or_default();
         for (name, value) in &change.members {
-            match (value, status.as_object_mut()) {
-                (Some(value), _) => status[*name] = value.clone(),
-                (None, Some(members)) => drop(members.remove(*name)),
-                (None, None) => {}
+            match value {
+                Some(value) => drop(status.insert((*name).to_owned(), value.clone())),
+                None => drop(status.remove(*name)),
             }
+        }
+        if let Some(members) = hub.as_object_mut() {
+            members.insert("status".to_owned(), Value::Object(status));
         }
         let there = convert(&hub.to_string(), self.version).map_err(|error| Failed::Odd(error.to_string()))?;
         let there: Value = serde_json::from_slice(&there.json).map_err(|error| Failed::Odd(error.to_string()))?;
         let before = self.object.get("status").filter(|status| status.is_object());
         let nothing = json!({});
-        Ok(merge_patch(before.unwrap_or(&nothing), &there["status"]).map(|status| {
-            json!({"metadata": {"resourceVersion": self.object["metadata"]["resourceVersion"]}, "status": status})
+        Ok(merge_patch(before.unwrap_or(&nothing), member(&there, "/status")).map(|status| {
+            json!({"metadata": {"resourceVersion": member(&self.object, "/metadata/resourceVersion")}, "status": status})
         }))
     }
+}
+
+/// Null, where there is none.
+fn member<'v>(object: &'v Value, pointer: &str) -> &'v Value {
+    object.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// RFC 7396; None: they are the same.
@@ -103,15 +167,22 @@ pub struct Objects {
     client: Client,
     version: Version,
     identity: String,
+    who: &'static str,
 }
 
 const EXECUTIONS: &str = "workflowexecutions";
+const REQUESTS: &str = "remediationrequests";
 const RUNS: &str = "pipelineruns";
 
 impl Objects {
-    /// Of a cluster that serves this version best.
-    pub fn new(client: Client, version: Version, identity: &str) -> Self {
-        Self { client, version, identity: identity.to_owned() }
+    /// Calls in the name of one loop, in the version that this cluster serves best: the hub's, where it is served.
+    pub async fn of(who: &'static str, client: Client, identity: &str) -> Self {
+        let version = served(&client).await;
+        Self { client, version, identity: identity.to_owned(), who }
+    }
+
+    fn manager(&self) -> String {
+        format!("lockkeeper-{}", self.who)
     }
 
     async fn call(&self, method: Method, path: &str, kind: &str, body: Option<&Value>) -> Result<String, Failed> {
@@ -137,22 +208,57 @@ impl Objects {
             return Ok(text);
         }
         let told: Value = serde_json::from_str(&text).unwrap_or_default();
-        let said = |member: &str| told[member].as_str().unwrap_or_default().to_owned();
+        let said = |member: &str| told.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
 
-    fn executions(&self, key: &ObjectKey) -> String {
+    fn path(&self, plural: &str, key: &ObjectKey) -> String {
         let ObjectKey { namespace, name } = key;
-        format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{EXECUTIONS}/{name}", self.version.as_str())
+        format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{plural}/{name}", self.version.as_str())
     }
 
-    /// None: it is not there.
-    pub async fn execution(&self, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
-        match self.call(Method::GET, &self.executions(key), "", None).await {
+    async fn get(&self, plural: &str, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
+        match self.call(Method::GET, &self.path(plural, key), "", None).await {
             Ok(text) => Stored::read(&text).map(Some),
             Err(error) if error.code() == 404 => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// None: it is not there.
+    pub async fn execution(&self, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
+        self.get(EXECUTIONS, key).await
+    }
+
+    /// None: it is not there.
+    pub async fn request(&self, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
+        self.get(REQUESTS, key).await
+    }
+
+    /// Writes members of the status that are leaves, by their paths in the hub's; as it stands afterwards.
+    pub async fn write_leaves(
+        &self,
+        key: &ObjectKey,
+        stored: &Stored,
+        change: &StatusChange,
+    ) -> Result<Stored, Failed> {
+        let Some(patches) = stored.leaf_patches(change) else { return Ok(stored.clone()) };
+        let manager = self.manager();
+        let path = format!("{}/status?fieldManager={manager}&fieldValidation=Strict", self.path(stored.plural(), key));
+        let mut refused = Failed::Odd("there is no shape to write it in".to_owned());
+        for patch in &patches {
+            match self.call(Method::PATCH, &path, MERGE, Some(patch)).await {
+                Ok(text) => return Stored::read(&text),
+                // It has another shape.
+                Err(Failed::Refused { code: code @ (400 | 422), reason, message }) if message.contains(STRICT) => {
+                    // What stands before it is the object, whose content is nobody's business in a log.
+                    let message = message.split_once(STRICT).map_or("", |(_, what)| what);
+                    refused = Failed::Refused { code, reason, message: format!("{STRICT}{message}") };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused)
     }
 
     /// As it stands afterwards; None: it says so already, in the form that it is stored in.
@@ -163,16 +269,16 @@ impl Objects {
         change: &StatusChange,
     ) -> Result<Option<Stored>, Failed> {
         let Some(patch) = stored.status_patch(change)? else { return Ok(None) };
-        let path = format!("{}/status?fieldManager={MANAGER}", self.executions(key));
+        let path = format!("{}/status?fieldManager={}", self.path(stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
         Stored::read(&text).map(Some)
     }
 
     /// Sets the finalizers.
     pub async fn write_finalizers(&self, key: &ObjectKey, stored: &Stored, all: &[Box<str>]) -> Result<Stored, Failed> {
-        let version = &stored.object["metadata"]["resourceVersion"];
+        let version = member(&stored.object, "/metadata/resourceVersion");
         let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all}});
-        let path = format!("{}?fieldManager={MANAGER}", self.executions(key));
+        let path = format!("{}?fieldManager={}", self.path(stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
         Stored::read(&text)
     }
@@ -187,8 +293,8 @@ impl Objects {
     }
 
     pub async fn create_run(&self, run: &Value) -> Result<String, Failed> {
-        let namespace = run["metadata"]["namespace"].as_str().unwrap_or_default();
-        let path = format!("/apis/tekton.dev/v1/namespaces/{namespace}/{RUNS}?fieldManager={MANAGER}");
+        let namespace = member(run, "/metadata/namespace").as_str().unwrap_or_default();
+        let path = format!("/apis/tekton.dev/v1/namespaces/{namespace}/{RUNS}?fieldManager={}", self.manager());
         self.call(Method::POST, &path, JSON, Some(run)).await
     }
 
@@ -205,28 +311,46 @@ impl Objects {
 
     /// For people; one that is lost is lost.
     pub async fn tell(&self, stored: &Stored, event: &Event) {
-        let metadata = &stored.object["metadata"];
-        let namespace = metadata["namespace"].as_str().unwrap_or_default();
+        let of = |path: &str| member(&stored.object, path);
+        let namespace = of("/metadata/namespace").as_str().unwrap_or_default();
         let now = k8s_openapi::jiff::Timestamp::now();
+        // A name of its own: one that is generated may not have a dot before what is added.
+        let object: String = of("/metadata/name").as_str().unwrap_or_default().chars().take(200).collect();
+        let name = format!("{}.{:x}", object.trim_end_matches(['.', '-']), now.as_nanosecond());
         let body = json!({
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
-            "metadata": {"generateName": format!("{}.", metadata["name"].as_str().unwrap_or_default()), "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-            "reportingController": "lockkeeper.kubernaut.ai/executor", "reportingInstance": self.identity,
+            "reportingController": format!("lockkeeper.kubernaut.ai/{}", self.who), "reportingInstance": self.identity,
             "type": if event.warning { "Warning" } else { "Normal" }, "reason": event.reason, "action": event.reason, "note": event.note,
-            "regarding": {"apiVersion": stored.object["apiVersion"], "kind": stored.object["kind"], "name": metadata["name"],
-                "namespace": namespace, "uid": metadata["uid"]},
+            "regarding": {"apiVersion": of("/apiVersion"), "kind": of("/kind"), "name": of("/metadata/name"),
+                "namespace": namespace, "uid": of("/metadata/uid")},
         });
         let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
         if let Err(error) = self.call(Method::POST, &path, JSON, Some(&body)).await {
-            tracing::debug!(%error, reason = event.reason, "an event was not stored");
+            tracing::warn!(%error, reason = event.reason, "an event was not stored");
         }
     }
 }
 
+async fn served(client: &Client) -> Version {
+    loop {
+        match client.list_api_group_resources("kubernaut.ai/v1beta1").await {
+            Ok(found) => {
+                let served = |plural| found.resources.iter().any(|resource| resource.name == plural);
+                return if served(EXECUTIONS) && served(REQUESTS) { Version::V1beta1 } else { Version::V1alpha1 };
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => return Version::V1alpha1,
+            Err(error) => tracing::warn!(%error, "cannot ask which versions are served; asking again"),
+        }
+        tokio::time::sleep(CALL / 2).await;
+    }
+}
+
+/// How the API server begins to say which members its schema does not know.
+const STRICT: &str = "strict decoding error";
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
-const MANAGER: &str = "lockkeeper-executor";
 
 fn run_path(run: &ObjectKey) -> String {
     format!("/apis/tekton.dev/v1/namespaces/{}/{RUNS}/{}", run.namespace, run.name)

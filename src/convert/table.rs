@@ -47,7 +47,9 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn of(&self, shape: Shape) -> Option<&'static str> {
+    /// Its place in a shape.
+    #[must_use]
+    pub fn of(&self, shape: Shape) -> Option<&'static str> {
         shape.of(self.v1alpha1)
     }
 }

@@ -13,13 +13,14 @@ mod policy;
 mod reason;
 mod request;
 #[cfg(test)]
-pub(crate) mod testing;
+mod testing;
 mod verdict;
 mod view;
 mod warnings;
 mod words;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Jitter};
+pub use checks::{failed_starts, failures_in_a_row};
 pub use policy::{BackoffSource, Checks, Mode, Policy, StaleAction, Staleness};
 pub use reason::Reason;
 pub use request::Request;

@@ -22,11 +22,15 @@ async fn stage_with(crds: &str, candidate: stage::Candidate) -> Option<stage::St
 }
 
 async fn upstream_stage(dialect: &Dialect) -> Option<stage::Stage> {
+    stage_with(&crds_of(dialect)?, dialect.candidate).await
+}
+
+/// The CRDs of a release.
+pub fn crds_of(dialect: &Dialect) -> Option<String> {
     let folder = stage::shared_folder(&format!("upstream/{}", dialect.name))?;
-    let crds: String = ["remediationrequests", "workflowexecutions"]
-        .map(|kind| std::fs::read_to_string(folder.join(format!("kubernaut.ai_{kind}.yaml"))).unwrap())
-        .join("\n---\n");
-    stage_with(&crds, dialect.candidate).await
+    let crds = ["remediationrequests", "workflowexecutions"]
+        .map(|kind| std::fs::read_to_string(folder.join(format!("kubernaut.ai_{kind}.yaml"))).unwrap());
+    Some(crds.join("\n---\n"))
 }
 
 /// The shape of one release.
@@ -73,46 +77,49 @@ fn snapshot(namespace: &str, name: &str, parent: &str, target: &str) -> Value {
     object
 }
 
+pub const DECEMBER_2025: Dialect = Dialect {
+    name: "kubernaut-2025-12",
+    candidate: stage::wfe,
+    routing: flat,
+    run: "pipelineRunRef",
+    said: "pipelineRunStatus",
+    conditions: ["TektonPipelineCreated", "TektonPipelineComplete"],
+    duplicates: false,
+};
+
+pub const RELEASE_1_5_7: Dialect = Dialect {
+    name: "kubernaut-1.5.7",
+    candidate: bundle,
+    routing: flat,
+    run: "executionRef",
+    said: "executionStatus",
+    conditions: ["ExecutionCreated", "ExecutionComplete"],
+    duplicates: true,
+};
+
+pub const AUGUST_2026: Dialect = Dialect {
+    name: "kubernaut-2026-08",
+    candidate: snapshot,
+    routing: grouped,
+    run: "executionRef",
+    said: "executionStatus",
+    conditions: ["ExecutionCreated", "ExecutionComplete"],
+    duplicates: true,
+};
+
 #[tokio::test]
 async fn december_2025() {
-    understood(&Dialect {
-        name: "kubernaut-2025-12",
-        candidate: stage::wfe,
-        routing: flat,
-        run: "pipelineRunRef",
-        said: "pipelineRunStatus",
-        conditions: ["TektonPipelineCreated", "TektonPipelineComplete"],
-        duplicates: false,
-    })
-    .await;
+    understood(&DECEMBER_2025).await;
 }
 
 #[tokio::test]
 async fn release_1_5_7() {
-    understood(&Dialect {
-        name: "kubernaut-1.5.7",
-        candidate: bundle,
-        routing: flat,
-        run: "executionRef",
-        said: "executionStatus",
-        conditions: ["ExecutionCreated", "ExecutionComplete"],
-        duplicates: true,
-    })
-    .await;
+    understood(&RELEASE_1_5_7).await;
 }
 
 #[tokio::test]
 async fn august_2026() {
-    understood(&Dialect {
-        name: "kubernaut-2026-08",
-        candidate: snapshot,
-        routing: grouped,
-        run: "executionRef",
-        said: "executionStatus",
-        conditions: ["ExecutionCreated", "ExecutionComplete"],
-        duplicates: true,
-    })
-    .await;
+    understood(&AUGUST_2026).await;
 }
 
 async fn understood(dialect: &Dialect) {

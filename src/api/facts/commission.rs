@@ -155,7 +155,7 @@ impl From<Status> for Progress {
             started: status.start_time.and_then(|time| time.0),
             completed: status.completion_time.and_then(|time| time.0),
             run: reference
-                .and_then(|reference| reference["name"].as_str().filter(|name| !name.is_empty()).map(Into::into)),
+                .and_then(|reference| reference.get("name")?.as_str().filter(|name| !name.is_empty()).map(Into::into)),
             execution,
             conditions: status.conditions.unwrap_or_default(),
         }

@@ -18,7 +18,6 @@ use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
-use crate::convert::Version;
 use crate::failure::Account;
 use crate::routing::{self, Policy, Request, Verdict};
 
@@ -44,24 +43,8 @@ pub struct Executor {
 impl Executor {
     /// Until it is dropped.
     pub async fn run(&self) {
-        let version = self.served().await;
-        let objects = Objects::new(self.client.clone(), version, &self.identity);
+        let objects = Objects::of("executor", self.client.clone(), &self.identity).await;
         Hands { executor: self, objects, failures: Mutex::default() }.run().await;
-    }
-
-    /// The version in which executions are read and written: the hub, where it is served.
-    async fn served(&self) -> Version {
-        loop {
-            match self.client.list_api_group_resources("kubernaut.ai/v1beta1").await {
-                Ok(found) if found.resources.iter().any(|resource| resource.name == "workflowexecutions") => {
-                    return Version::V1beta1;
-                }
-                Ok(_) => return Version::V1alpha1,
-                Err(kube::Error::Api(status)) if status.code == 404 => return Version::V1alpha1,
-                Err(error) => tracing::warn!(%error, "cannot ask which versions are served; asking again"),
-            }
-            tokio::time::sleep(BACKOFF_MAX / 10).await;
-        }
     }
 }
 

@@ -36,23 +36,26 @@ fn label(text: &str) -> String {
 /// What is created. Two executions that ask for the same get the same.
 pub fn pipeline_run(commission: &Commission, target: &str, namespace: &str, now: Timestamp) -> Value {
     let key = &commission.key;
+    let mut template = json!({"podTemplate": {"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}}});
     let mut spec = json!({
         "pipelineRef": {"resolver": "bundles", "params": [
             {"name": "bundle", "value": commission.bundle}, {"name": "name", "value": "workflow"}, {"name": "kind", "value": "pipeline"},
         ]},
         "params": parameters(commission, target),
-        "taskRunTemplate": {"podTemplate": {"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}}},
     });
-    if let Some(account) = &commission.service_account {
-        spec["taskRunTemplate"]["serviceAccountName"] = json!(account);
+    if let (Some(account), Some(members)) = (&commission.service_account, template.as_object_mut()) {
+        members.insert("serviceAccountName".into(), json!(account));
     }
-    if let Some(deadline) = commission.deadline {
-        let left = u64::try_from(deadline.as_second() - now.as_second()).unwrap_or(0).max(1);
-        spec["timeouts"] = json!({"pipeline": GoDuration::seconds(left).as_stored()});
-    }
-    let workspaces = workspaces(commission);
-    if !workspaces.is_empty() {
-        spec["workspaces"] = Value::Array(workspaces);
+    if let Some(members) = spec.as_object_mut() {
+        members.insert("taskRunTemplate".into(), template);
+        if let Some(deadline) = commission.deadline {
+            let left = u64::try_from(deadline.as_second() - now.as_second()).unwrap_or(0).max(1);
+            members.insert("timeouts".into(), json!({"pipeline": GoDuration::seconds(left).as_stored()}));
+        }
+        let workspaces = workspaces(commission);
+        if !workspaces.is_empty() {
+            members.insert("workspaces".into(), Value::Array(workspaces));
+        }
     }
     json!({
         "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",

@@ -30,11 +30,11 @@ pub struct Event {
 }
 
 impl Event {
-    fn normal(reason: &'static str, note: &str) -> Self {
+    pub(in crate::controller) fn normal(reason: &'static str, note: &str) -> Self {
         Self { warning: false, reason, note: one_line(note, NOTE_MAX_CHARS) }
     }
 
-    fn warning(reason: &'static str, note: &str) -> Self {
+    pub(in crate::controller) fn warning(reason: &'static str, note: &str) -> Self {
         Self { warning: true, ..Self::normal(reason, note) }
     }
 }
@@ -171,7 +171,7 @@ fn record(commission: &Commission, ended: Timestamp) -> Record {
     }
 }
 
-fn time(at: Timestamp) -> Value {
+pub(in crate::controller) fn time(at: Timestamp) -> Value {
     json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
@@ -221,14 +221,14 @@ impl Conditions {
     fn say(&mut self, kind: &str, status: bool, reason: &str, message: &str) {
         let status = if status { "True" } else { "False" };
         let message: String = message.chars().take(MESSAGE_MAX_CHARS).collect();
-        let mut said = json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": time(self.now)});
-        match self.all.iter_mut().find(|condition| condition["type"] == kind) {
-            Some(before) => {
-                if before["status"] == status && before["lastTransitionTime"].is_string() {
-                    said["lastTransitionTime"] = before["lastTransitionTime"].take();
-                }
-                *before = said;
-            }
+        let before = self.all.iter_mut().find(|condition| condition["type"] == kind);
+        let since =
+            before.as_ref().filter(|before| before["status"] == status).map(|before| &before["lastTransitionTime"]);
+        let since = since.filter(|since| since.is_string()).cloned().unwrap_or_else(|| time(self.now));
+        let said =
+            json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since});
+        match before {
+            Some(before) => *before = said,
             None => self.all.push(said),
         }
     }

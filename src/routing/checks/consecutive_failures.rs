@@ -27,8 +27,21 @@ pub(in super::super) struct Failures<'a> {
 
 /// The failures since the last success, newest first; what neither failed nor succeeded is passed over.
 pub(in super::super) fn counted<'a>(case: &'a Case<'_>, parent: &RemediationRequest) -> Failures<'a> {
+    walk(case.view.siblings.without(&parent.key).rev())
+}
+
+/// Failures in a row among these, once one of them has ended as it is given.
+#[must_use]
+pub fn failures_in_a_row(siblings: &Siblings, ended: &RemediationRequest) -> usize {
+    let mut siblings = siblings.clone();
+    siblings.remove(ended);
+    siblings.insert(std::sync::Arc::new(ended.clone()));
+    walk(siblings.oldest_first().rev()).count
+}
+
+fn walk<'a>(newest_first: impl Iterator<Item = &'a RemediationRequest>) -> Failures<'a> {
     let mut failures = Failures::default();
-    for request in case.view.siblings.without(&parent.key).rev() {
+    for request in newest_first {
         match weight(request) {
             Weight::Failure => {
                 failures.count += 1;
@@ -168,6 +181,18 @@ mod tests {
             view().parent(parent).siblings([failure(), failure(), failure().created(-1)]).says(ask),
             "rr-3 until +3599"
         );
+    }
+
+    #[test]
+    fn one_that_ends_counts_among_the_others_at_its_place() {
+        let ended = |scene: Scene, request: Rr| failures_in_a_row(&scene.frozen().siblings, &request.0);
+        let runs = request(RequestPhase::Executing).named("own").created(-100);
+        let own = failure().named("own").created(-100);
+        assert_eq!(ended(view(), own.clone()), 1);
+        assert_eq!(ended(view().siblings([failure(), failure(), runs.clone()]), own.clone()), 3);
+        assert_eq!(ended(view().siblings([failure(), failure(), own.clone()]), own.clone()), 3, "and once");
+        let success = request(RequestPhase::Completed).created(-200);
+        assert_eq!(ended(view().siblings([failure(), success, runs]), own), 1);
     }
 
     #[test]

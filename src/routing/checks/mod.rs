@@ -15,9 +15,13 @@ mod retries;
 pub(super) use consecutive_failures::counted as consecutive_failures_counted;
 pub(super) use retries::counted as retries_counted;
 
+pub use consecutive_failures::failures_in_a_row;
+pub use retries::failed_starts;
+
 use super::policy::{Mode, Policy, StaleAction};
 use super::reason::Reason;
 use super::verdict::{Because, Check, Culprit, End, Finding, Hold, Kind, Outcome};
+use super::view::{History, Siblings};
 use super::{Case, Parent};
 use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution};
 

@@ -9,8 +9,20 @@ pub(in super::super) struct Retries<'a> {
 
 /// Walks back from the newest end to the last success or clearance; what ran, and what says nothing, is passed over.
 pub(in super::super) fn counted<'a>(case: &'a Case<'_>) -> Retries<'a> {
+    walk(case.ended())
+}
+
+/// The same back from this one, which is counted; None: it is not known to have ended.
+#[must_use]
+pub fn failed_starts(history: &History, from: &ObjectKey) -> Option<usize> {
+    let mut back = history.ended_newest_first().skip_while(|execution| execution.key != *from).peekable();
+    back.peek()?;
+    Some(walk(back).count)
+}
+
+fn walk<'a>(newest_first: impl Iterator<Item = &'a WorkflowExecution>) -> Retries<'a> {
     let mut retries = Retries::default();
-    for execution in case.ended().take_while(|wfe| !wfe.completed() && !wfe.cleared) {
+    for execution in newest_first.take_while(|wfe| !wfe.completed() && !wfe.cleared) {
         if failed_before_it_ran(execution) {
             retries.count += 1;
             retries.newest = retries.newest.or(Some(execution));
@@ -100,6 +112,16 @@ mod tests {
         let own = |wfe: Wfe| wfe.named("we-new").ended(-5);
         assert_eq!(count([failed(BeforeItRan).ended(-10), own(failed(BeforeItRan))]), some(1, "we-1"));
         assert_eq!(count([failed(BeforeItRan).ended(-10), own(completed())]), some(1, "we-1"));
+    }
+
+    #[test]
+    fn failures_count_back_from_any_of_them() {
+        let history =
+            [failed(BeforeItRan).ended(-30), failed(BeforeItRan).ended(-20), completed().ended(-10), running()];
+        let frozen = view().history(history).frozen();
+        let from =
+            |name: &str| failed_starts(&frozen.history, &ObjectKey { namespace: "payments".into(), name: name.into() });
+        assert_eq!(["we-1", "we-2", "we-3", "we-4", "we-5"].map(from), [Some(1), Some(2), Some(0), None, None]);
     }
 
     #[test]

@@ -1,13 +1,20 @@
 //! Every branch of a plan: a row is what is stored, what stands under the run's name, and the one step that follows.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::failure::Reason as Why;
-use crate::routing::{Because, testing};
+use crate::routing::{self, Because, History, Parent, Policy, Request, Runs, Siblings, View};
 
+/// So many seconds from now, which is 2026-01-05T10:00:00Z.
 fn at(seconds: i64) -> Timestamp {
-    testing::at(seconds)
+    Timestamp::from_second(1_767_607_200 + seconds).unwrap()
+}
+
+fn now() -> Timestamp {
+    at(0)
 }
 
 fn stamp(seconds: i64) -> Value {
@@ -51,7 +58,7 @@ fn phase(phase: &str) -> Value {
 }
 
 /// A run of this execution and uid; an empty uid is not said, an empty execution neither.
-fn run_of(execution: &str, uid: &str, status: Value) -> PipelineRun {
+fn run_of(execution: &str, uid: &str, status: &Value) -> PipelineRun {
     let mut annotations = json!({});
     if !uid.is_empty() {
         annotations["lockkeeper.kubernaut.ai/execution-uid"] = json!(uid);
@@ -78,14 +85,24 @@ fn ended(status: &str, seconds: i64) -> Value {
 }
 
 fn verdict(hold: Option<(Reason, End)>) -> Verdict {
-    let mut verdict = testing::view().decide();
+    let request = Request {
+        key: None,
+        stored: None,
+        parent: None,
+        target: Target::parse("payments/Deployment/api", None).unwrap(),
+        workflow_id: None,
+        parameter_names: Vec::new(),
+    };
+    let (siblings, history, runs) = (Arc::<Siblings>::default(), Arc::<History>::default(), Arc::<Runs>::default());
+    let view = View { parent: Parent::NotAsked, siblings, history, runs, age: Duration::ZERO };
+    let mut verdict = routing::decide(&request, &view, &Policy::default(), now());
     verdict.hold = hold.map(|(reason, end)| Hold { reason, because: Because::ResourceBusy, by: None, end });
     verdict
 }
 
 /// A step in a few words.
 fn told(step: &Step) -> String {
-    let seconds = |at: Timestamp| at.as_second() - testing::now().as_second();
+    let seconds = |at: Timestamp| at.as_second() - now().as_second();
     match step {
         Step::Rest(None) => "rest".to_owned(),
         Step::Rest(Some(until)) => format!("rest until {}", seconds(*until)),
@@ -107,11 +124,14 @@ fn told(step: &Step) -> String {
     }
 }
 
+/// What stands under the name of the run: not known, known to be nothing, a run.
+type Under<'a> = Option<Result<&'a PipelineRun, ()>>;
+
 /// What a row is about: the stored object, the verdict, what stands under the name, the account.
 struct Row<'a> {
     execution: Value,
     hold: Option<(Reason, End)>,
-    run: Option<Result<&'a PipelineRun, ()>>,
+    run: Under<'a>,
     account: Account,
 }
 
@@ -125,14 +145,14 @@ impl Row<'_> {
             Some(Ok(run)) => Run::There { run, tasks: &[] },
         };
         let seen = Seen { commission: &commission, verdict: Some(&verdict), run, account: &self.account };
-        plan(&seen, &RULES(), testing::now())
+        plan(&seen, &RULES(), now())
     }
 }
 
-const ABSENT: Option<Result<&PipelineRun, ()>> = Some(Err(()));
-const UNSEEN: Option<Result<&PipelineRun, ()>> = None;
+const ABSENT: Under<'static> = Some(Err(()));
+const UNSEEN: Under<'static> = None;
 
-fn check(rows: Vec<(Value, Option<Result<&PipelineRun, ()>>, Account, &str)>) {
+fn check(rows: Vec<(Value, Under<'_>, Account, &str)>) {
     for (execution, run, account, expected) in rows {
         let row = format!("{execution} {run:?} {account:?}");
         assert_eq!(told(&Row { execution, hold: None, run, account }.step()), expected, "{row}");
@@ -141,13 +161,13 @@ fn check(rows: Vec<(Value, Option<Result<&PipelineRun, ()>>, Account, &str)>) {
 
 #[test]
 fn what_waits_and_nothing_holds() {
-    let ours = run_of("we-1", "u-1", going());
-    let upstreams = run_of("we-1", "", going());
-    let (nobodys, theirs) = (run_of("", "", going()), run_of("we-9", "u-9", going()));
-    let (kept, stale) = (run_of("we-9", "u-9", ended("True", -10)), run_of("we-9", "", ended("False", -60)));
+    let ours = run_of("we-1", "u-1", &going());
+    let upstreams = run_of("we-1", "", &going());
+    let (nobodys, theirs) = (run_of("", "", &going()), run_of("we-9", "u-9", &going()));
+    let (kept, stale) = (run_of("we-9", "u-9", &ended("True", -10)), run_of("we-9", "", &ended("False", -60)));
     let timeless =
-        run_of("we-9", "", json!({"conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]}));
-    let (before, before_ended) = (run_of("we-1", "u-0", going()), run_of("we-1", "u-0", ended("True", -80)));
+        run_of("we-9", "", &json!({"conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]}));
+    let (before, before_ended) = (run_of("we-1", "u-0", &going()), run_of("we-1", "u-0", &ended("True", -80)));
     let unclaimed = || json!({"metadata": {"finalizers": ["other"]}});
     let name = format!("create {}", run::name("payments/Deployment/api"));
     check(vec![
@@ -172,8 +192,8 @@ fn what_waits_and_nothing_holds() {
 #[test]
 fn what_is_said_already_is_not_said_again() {
     let said = |reason: &str| json!({"status": {"phase": "Pending", "conditions": [{"type": "Admitted", "status": "False", "reason": reason}]}});
-    let kept = run_of("we-9", "u-9", ended("True", -10));
-    let nobodys = run_of("", "", going());
+    let kept = run_of("we-9", "u-9", &ended("True", -10));
+    let nobodys = run_of("", "", &going());
     check(vec![
         (said("TargetLocked"), Some(Ok(&kept)), Account::Unknown, "rest until 50"),
         (said("TargetLocked"), Some(Ok(&nobodys)), Account::Unknown, "rest"),
@@ -183,7 +203,7 @@ fn what_is_said_already_is_not_said_again() {
 
 #[test]
 fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
-    let ours = run_of("we-1", "u-1", going());
+    let ours = run_of("we-1", "u-1", &going());
     let spec = |spec: Value| json!({"spec": spec});
     let wrong = "write Failed ConfigurationError WorkflowFailed";
     let late = || spec(json!({"deadline": stamp(-1)}));
@@ -242,7 +262,7 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
         }
     }
     // What was begun before goes on, whatever holds now.
-    let ours = run_of("we-1", "u-1", going());
+    let ours = run_of("we-1", "u-1", &going());
     let hold = Some((Reason::ResourceBusy, End::WhenGone));
     let begun = Row { execution: json!({}), hold, run: Some(Ok(&ours)), account: Account::Unknown };
     assert_eq!(told(&begun.step()), "write Running ExecutionCreated");
@@ -252,13 +272,13 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
 fn without_a_verdict_nothing_begins() {
     let commission = execution(json!({}));
     let seen = Seen { commission: &commission, verdict: None, run: Run::Unseen, account: &Account::Unknown };
-    assert_eq!(plan(&seen, &RULES(), testing::now()), Step::Rest(None));
+    assert_eq!(plan(&seen, &RULES(), now()), Step::Rest(None));
 }
 
 #[test]
 fn what_runs_is_followed_to_its_end() {
-    let (ours, theirs) = (run_of("we-1", "u-1", going()), run_of("we-9", "u-9", going()));
-    let well = run_of("we-1", "u-1", ended("True", -5));
+    let (ours, theirs) = (run_of("we-1", "u-1", &going()), run_of("we-9", "u-9", &going()));
+    let well = run_of("we-1", "u-1", &ended("True", -5));
     let failed = || Account::Failed(failure::of_condition("Failed", "m", true));
     let gone = |ran| Account::Gone { ran };
     let goes_on = || Account::GoesOn { ran: None };
@@ -302,8 +322,8 @@ fn a_run_that_went_is_judged_by_what_was_seen_of_it() {
 
 #[test]
 fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
-    let (ours, theirs) = (run_of("we-1", "u-1", ended("True", -70)), run_of("we-9", "u-9", ended("True", -70)));
-    let (goes_on, before) = (run_of("we-1", "u-1", going()), run_of("we-1", "u-0", ended("True", -70)));
+    let (ours, theirs) = (run_of("we-1", "u-1", &ended("True", -70)), run_of("we-9", "u-9", &ended("True", -70)));
+    let (goes_on, before) = (run_of("we-1", "u-1", &going()), run_of("we-1", "u-0", &ended("True", -70)));
     let over = |phase: &str, seconds: i64| json!({"status": {"phase": phase, "completionTime": stamp(seconds)}});
     let deleting = |phase: &str| json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": phase}});
     let unclaimed = |mut object: Value| {
@@ -335,7 +355,7 @@ fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
 fn of_two_executions_of_one_name_the_uid_tells_and_else_the_creation() {
     let commission = execution(json!({}));
     let run = |execution: &str, uid: &str, created: Option<i64>| {
-        let mut run = run_of(execution, uid, going());
+        let mut run = run_of(execution, uid, &going());
         run.created = created.map(at);
         run
     };
@@ -364,15 +384,15 @@ fn a_refusal_is_classified_and_what_is_not_installed_is_waited_for() {
         (422, "spec.params: Invalid value", Why::ConfigurationError),
         (400, "admission webhook \"w\" denied the request: no", Why::Forbidden),
     ] {
-        let Step::Write(change) = refused(&execution(json!({})), code, "", message, testing::now()) else {
+        let Step::Write(change) = refused(&execution(json!({})), code, "", message, now()) else {
             unreachable!("a write");
         };
         assert_eq!(member(&change, "failureReason"), expected.as_str(), "{message}");
-        assert_eq!(member(&change, "failure")["wasExecutionFailure"].as_bool().unwrap_or(false), false);
+        assert!(!member(&change, "failure")["wasExecutionFailure"].as_bool().unwrap_or(false), "{message}");
         let created = member(&change, "conditions");
         assert_eq!((&created[0]["type"], &created[0]["status"]), (&json!("ExecutionCreated"), &json!("False")));
     }
-    let missing = |execution: &Commission| refused(execution, 404, "NotFound", "no such resource", testing::now());
+    let missing = |execution: &Commission| refused(execution, 404, "NotFound", "no such resource", now());
     assert_eq!(told(&missing(&execution(json!({})))), "write Pending Held");
     let said = json!({"status": {"conditions": [{"type": "Admitted", "status": "False", "reason": "TektonMissing"}]}});
     assert_eq!(told(&missing(&execution(said))), "rest until 10");
@@ -383,11 +403,11 @@ fn member(change: &StatusChange, name: &str) -> Value {
     found.and_then(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn written(commission: &Commission, run: &PipelineRun, account: Account) -> Option<StatusChange> {
+fn written(commission: &Commission, run: &PipelineRun, account: &Account) -> Option<StatusChange> {
     let verdict = verdict(None);
     let run = Run::There { run, tasks: &[] };
-    let seen = Seen { commission, verdict: Some(&verdict), run, account: &account };
-    match plan(&seen, &RULES(), testing::now()) {
+    let seen = Seen { commission, verdict: Some(&verdict), run, account };
+    match plan(&seen, &RULES(), now()) {
         Step::Write(change) => Some(*change),
         _ => None,
     }
@@ -395,10 +415,10 @@ fn written(commission: &Commission, run: &PipelineRun, account: Account) -> Opti
 
 #[test]
 fn progress_is_written_once_and_again_when_it_changes() {
-    let mut run = run_of("we-1", "u-1", going());
+    let mut run = run_of("we-1", "u-1", &going());
     let goes_on = || Account::GoesOn { ran: None };
     let mut stored = phase("Running");
-    let first = written(&execution(stored.clone()), &run, goes_on()).unwrap();
+    let first = written(&execution(stored.clone()), &run, &goes_on()).unwrap();
     let told = member(&first, "execution");
     assert_eq!(
         told,
@@ -406,9 +426,9 @@ fn progress_is_written_once_and_again_when_it_changes() {
     );
     assert!(first.event.is_none());
     merge(&mut stored, json!({"status": {"execution": told, "conditions": member(&first, "conditions")}}));
-    assert_eq!(written(&execution(stored.clone()), &run, goes_on()), None);
+    assert_eq!(written(&execution(stored.clone()), &run, &goes_on()), None);
     run.condition.as_mut().unwrap().message = "Tasks Completed: 1".into();
-    let second = written(&execution(stored), &run, goes_on()).unwrap();
+    let second = written(&execution(stored), &run, &goes_on()).unwrap();
     assert_eq!(member(&second, "conditions")[0]["message"], "Tasks Completed: 1");
 }
 
@@ -418,13 +438,13 @@ fn conditions_of_others_stay_and_a_time_changes_only_with_its_status() {
     let running = json!({"type": "ExecutionRunning", "status": "True", "reason": "ExecutionStarted", "message": "old", "lastTransitionTime": stamp(-80)});
     let mut stored = phase("Running");
     merge(&mut stored, json!({"status": {"conditions": [other, running]}}));
-    let run = run_of("we-1", "u-1", going());
+    let run = run_of("we-1", "u-1", &going());
     let conditions =
-        member(&written(&execution(stored.clone()), &run, Account::GoesOn { ran: None }).unwrap(), "conditions");
+        member(&written(&execution(stored.clone()), &run, &Account::GoesOn { ran: None }).unwrap(), "conditions");
     assert_eq!(conditions[0], other);
     assert_eq!((&conditions[1]["message"], &conditions[1]["lastTransitionTime"]), (&json!("m"), &stamp(-80)));
-    let well = run_of("we-1", "u-1", ended("True", -5));
-    let change = written(&execution(stored), &well, Account::Succeeded).unwrap();
+    let well = run_of("we-1", "u-1", &ended("True", -5));
+    let change = written(&execution(stored), &well, &Account::Succeeded).unwrap();
     let conditions = member(&change, "conditions");
     assert_eq!((&conditions[1]["status"], &conditions[1]["lastTransitionTime"]), (&json!("False"), &stamp(0)));
     assert_eq!((&conditions[2]["type"], &conditions[2]["status"]), (&json!("ExecutionComplete"), &json!("True")));
