@@ -71,7 +71,7 @@ impl StatusChange {
             members: vec![
                 ("phase", Some(json!("Running"))),
                 ("startTime", Some(time(started))),
-                ("execution", Some(json!({"ref": {"name": run.key.name}, "status": "Unknown"}))),
+                told(run, &[]),
                 conditions.member(),
             ],
             event: Some(Event::normal("ExecutionCreated", &message)),

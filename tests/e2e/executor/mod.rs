@@ -1,6 +1,10 @@
 //! lockkeeper's own executor on a real API server: an admitted execution becomes a run, and the end of the run its status. The
 //! test plays Tekton's controller.
 
+mod crash;
+mod leader;
+mod proxy;
+
 use std::time::Instant;
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
@@ -52,8 +56,12 @@ impl Tekton {
 
     /// The run of a target, once it is there.
     async fn run_on(&self, target: &str) -> DynamicObject {
+        self.run_on_within(target, ACTION).await
+    }
+
+    async fn run_on_within(&self, target: &str, time: std::time::Duration) -> DynamicObject {
         let name = lockkeeper::controller::executor::run_name(target);
-        eventually("the run is there", ACTION, || async { self.0.get(&name).await }).await
+        eventually("the run is there", time, || async { self.0.get(&name).await }).await
     }
 
     async fn say(&self, target: &str, status: Value) {

@@ -1,0 +1,162 @@
+//! Stands between lockkeeper and the API server: counts what is asked, withholds an answer so that the process can be killed
+//! there, and cuts the connection.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures::StreamExt;
+use http_body_util::BodyExt;
+use kube::Client;
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::stage::GATE;
+use crate::support::ApiServer;
+
+/// Where an answer is withheld: of the call of this number, before the API server is asked, or after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Before(usize),
+    After(usize),
+}
+
+/// Of one of the executor's own calls: its method, its path, and how it was answered.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    pub code: u16,
+}
+
+pub struct Proxy {
+    pub kubeconfig: PathBuf,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    calls: Mutex<Vec<Call>>,
+    fault: Mutex<Option<Fault>>,
+    asked: Mutex<usize>,
+    tripped: AtomicBool,
+    cut: watch::Sender<bool>,
+}
+
+impl Proxy {
+    /// Passes on what it is asked as the gate's user.
+    pub async fn start(server: &ApiServer) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let kubeconfig = server.folder().join(format!("proxy-{}.kubeconfig", address.port()));
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let inner = Arc::new(Inner {
+            client: server.client(GATE).await,
+            calls: Mutex::default(),
+            fault: Mutex::default(),
+            asked: Mutex::default(),
+            tripped: AtomicBool::new(false),
+            cut: watch::Sender::new(false),
+        });
+        let app = Router::new().fallback(pass).with_state(inner.clone());
+        tokio::spawn(async move { axum::serve(socket, app).await });
+        Self { kubeconfig, inner }
+    }
+
+    /// From the next call on, which is number 0.
+    pub fn arm(&self, fault: Option<Fault>) {
+        *self.inner.asked.lock() = 0;
+        *self.inner.fault.lock() = fault;
+        self.inner.tripped.store(false, Ordering::SeqCst);
+    }
+
+    /// An answer is being withheld.
+    pub fn tripped(&self) -> bool {
+        self.inner.tripped.load(Ordering::SeqCst)
+    }
+
+    /// What was asked since this was asked last.
+    pub fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.inner.calls.lock())
+    }
+
+    /// Nothing passes any more, in either direction; or again.
+    pub fn cut(&self, cut: bool) {
+        self.inner.cut.send_replace(cut);
+    }
+}
+
+/// Not what is listed and watched, not the lease: one object, or a new one.
+fn is_step(request: &Request) -> bool {
+    let path = request.uri().path();
+    let kinds = ["workflowexecutions", "pipelineruns", "events"];
+    let last = path.rsplit('/').next().unwrap_or_default();
+    path.contains("/namespaces/")
+        && kinds.iter().any(|kind| path.contains(&format!("/{kind}")))
+        && (request.method() != "GET" || !kinds.contains(&last))
+}
+
+async fn pass(State(proxy): State<Arc<Inner>>, request: Request) -> Response {
+    let mut cut = proxy.cut.subscribe();
+    if *cut.borrow_and_update() {
+        return std::future::pending().await;
+    }
+    let number = is_step(&request).then(|| {
+        let mut asked = proxy.asked.lock();
+        *asked += 1;
+        *asked - 1
+    });
+    let fault = *proxy.fault.lock();
+    let withheld = |at: fn(usize) -> Fault| number.is_some_and(|number| fault == Some(at(number)));
+    if withheld(Fault::Before) {
+        proxy.tripped.store(true, Ordering::SeqCst);
+        return std::future::pending().await;
+    }
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let (mut parts, body) = request.into_parts();
+    for header in ["host", "connection", "accept-encoding"] {
+        parts.headers.remove(header);
+    }
+    let body = body.collect().await.unwrap().to_bytes();
+    let asked = axum::http::Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
+    // What was sent arrives also where the asker is gone by then.
+    let client = proxy.client.clone();
+    let answer = tokio::spawn(async move { client.send(asked).await }).await.unwrap().unwrap();
+    if number.is_some() {
+        proxy.calls.lock().push(Call { method, path, code: answer.status().as_u16() });
+    }
+    if withheld(Fault::After) {
+        proxy.tripped.store(true, Ordering::SeqCst);
+        return std::future::pending().await;
+    }
+    if *cut.borrow() {
+        return std::future::pending().await;
+    }
+    let (mut parts, body) = answer.into_parts();
+    for header in ["transfer-encoding", "connection", "content-length"] {
+        parts.headers.remove(header);
+    }
+    // A stream that is cut says nothing more and has no end, as where packets are lost.
+    let stopped = proxy.cut.subscribe();
+    let silent = async move { while !*cut.borrow() && cut.changed().await.is_ok() {} };
+    let end = futures::stream::once(async move {
+        if *stopped.borrow() {
+            std::future::pending::<()>().await;
+        }
+    });
+    let stream = body.into_data_stream().take_until(Box::pin(silent)).map(Some).chain(end.map(|()| None));
+    let stream = stream.filter_map(std::future::ready);
+    Response::from_parts(parts, Body::from_stream(stream))
+}
