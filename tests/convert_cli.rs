@@ -101,7 +101,10 @@ fn what_cannot_be_converted_is_named_and_nothing_is_printed() {
     wrong(&convert(&["-"], OLD), "required arguments were not provided: --to");
     wrong(&convert(&["-", "--check", "--to", "v1beta1"], OLD), "cannot be used with");
     wrong(&convert(&["--to", "v1beta1"], OLD), "<FILE>");
-    wrong(&convert(&["--check"], ""), "no cluster found by KUBECONFIG");
+    wrong(
+        &convert(&["--check"], ""),
+        "no cluster found by KUBECONFIG, ~/.kube/config or in-cluster; name files instead: ",
+    );
 }
 
 #[test]

@@ -122,7 +122,9 @@ impl Convert {
                 found.take(Some(&document.place.to_string()), &whole(&document))?;
             }
         }
-        found.sum_up()?;
+        if self.files.is_empty() || !found.is_empty() {
+            found.sum_up()?;
+        }
         if let Some(advice) = found.advice().filter(|_| self.files.is_empty()) {
             eprintln!("lockkeeper: {advice}");
         }

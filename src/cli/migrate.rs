@@ -49,7 +49,7 @@ impl Migrate {
     pub fn run(self) -> anyhow::Result<Ended> {
         super::runtime()?.block_on(async {
             let stop = CancellationToken::new();
-            let server = Server::new(state::client().await?, stop.clone());
+            let server = Server::new(state::client("").await?, stop.clone());
             let aim = Aim { to: self.to.into(), remains: if self.alone { Remains::Alone } else { Remains::Both } };
             let mut migration = Migration { server, aim, teller: Teller::new(self.output), kinds: Vec::new() };
             let ended = tokio::select! {
