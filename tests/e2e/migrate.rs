@@ -124,6 +124,7 @@ async fn as_read(world: &World<'_>) -> Vec<(Option<String>, Option<BTreeMap<Stri
     objects.into_iter().map(|object| (object.metadata.uid, object.metadata.annotations, object.data)).collect()
 }
 
+/// C-20: both versions are served until nothing is stored in the old one, and only then is it trimmed.
 #[tokio::test]
 async fn storage_moves_is_interrupted_and_comes_back() {
     let Some(release) = Release::installed().await else { return };
