@@ -326,6 +326,160 @@ fn ten_thousand_come_home(kind: &str, version: &str) {
     }
 }
 
+/// Something of this schema: everything that it has a name for.
+fn whole(name: &str, schema: &Value) -> Value {
+    if let Some(values) = schema["enum"].as_array() {
+        return values[0].clone();
+    }
+    let text = match (name, schema["format"].as_str()) {
+        ("targetResource", _) => "payments/Deployment/api",
+        ("timeout" | "executionTimeBeforeFailure", _) => "30m0s",
+        (_, Some("date-time")) => "2026-01-05T10:00:00Z",
+        _ => "text",
+    };
+    match schema["type"].as_str() {
+        Some("object") => {
+            let named = schema["properties"].as_object().into_iter().flatten();
+            let free = Some(("k", &schema["additionalProperties"])).filter(|(_, schema)| schema.is_object());
+            let members = named.map(|(name, schema)| (&**name, schema)).chain(free);
+            members.map(|(name, schema)| (name.to_owned(), whole(name, schema))).collect()
+        }
+        Some("array") => json!([whole(name, &schema["items"])]),
+        Some("integer") => json!(7),
+        Some("number") => json!(0.5),
+        Some("boolean") => json!(true),
+        _ => json!(text),
+    }
+}
+
+/// JSON Pointers of all members below, the first item of a list for all.
+fn members_of(value: &Value, at: &str, found: &mut Vec<String>) {
+    let below: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(items) => items.iter().take(1).map(|item| ("0".to_owned(), item)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in below {
+        let at = format!("{at}/{name}");
+        if !value.is_null() {
+            found.push(at.clone());
+        }
+        members_of(value, &at, found);
+    }
+}
+
+/// The object with all but this member and what it stands in taken away.
+fn alone(value: &Value, place: &[&str]) -> Value {
+    let Some((first, rest)) = place.split_first() else { return value.clone() };
+    match value {
+        Value::Object(members) => json!({*first: alone(&members[*first], rest)}),
+        Value::Array(items) => json!([alone(&items[0], rest)]),
+        _ => value.clone(),
+    }
+}
+
+/// Away and home, and the same by way of an API server, which keeps of each version what its schema names.
+fn comes_home<'a>(object: &Value, schema: &dyn Fn(Version) -> &'a Value, what: &str) {
+    let (home, away) = other(object);
+    for served in [false, true] {
+        let mut there = over(object, away);
+        if served {
+            generate::prune(&mut there, schema(away));
+        }
+        let mut back = over(&there, home);
+        if served {
+            generate::prune(&mut back, schema(home));
+        }
+        assert!(
+            back.to_string() == object.to_string(),
+            "{what}:\n{object}\nwent by way of\n{there}\nand came home as\n{back}"
+        );
+    }
+}
+
+/// C-15: of every member of both schemas, beside all others and by itself.
+#[test]
+fn c_15_null_absent_and_empty_stay_apart_in_every_member() {
+    let mut seen = std::collections::BTreeSet::new();
+    for kind in KINDS {
+        let schemas = schemas(kind.name);
+        let schema = |version: Version| &schemas.iter().find(|(name, _)| name == version.as_str()).unwrap().1;
+        for version in [Version::V1alpha1, Version::V1beta1] {
+            let metadata = json!({"name": "n", "creationTimestamp": "2026-01-05T09:30:00Z"});
+            let begun = json!({"apiVersion": format!("kubernaut.ai/{}", version.as_str()), "kind": kind.name, "metadata": metadata});
+            let mut full = begun.clone();
+            for group in ["spec", "status"] {
+                full[group] = whole(group, &schema(version)["properties"][group]);
+            }
+            comes_home(&full, &schema, &format!("all of {} {}", kind.name, version.as_str()));
+            let mut places = Vec::new();
+            for group in ["spec", "status"] {
+                places.push(format!("/{group}"));
+                members_of(&full[group], &format!("/{group}"), &mut places);
+            }
+            for place in places {
+                let path: Vec<_> = place.split('/').skip(1).collect();
+                let mut bare = begun.clone();
+                bare[path[0]] = alone(&full[path[0]], &path[1..]);
+                let empty = match full.pointer(&place).unwrap() {
+                    Value::Object(_) => json!({}),
+                    Value::Array(_) => json!([]),
+                    Value::String(_) => json!(""),
+                    Value::Bool(_) => json!(false),
+                    _ => json!(0),
+                };
+                for beside in [&full, &bare] {
+                    for value in [None, Some(Value::Null), Some(empty.clone())] {
+                        let mut object = beside.clone();
+                        let (parent, last) = place.rsplit_once('/').unwrap();
+                        match object.pointer_mut(parent).unwrap() {
+                            Value::Object(members) => {
+                                members.remove(last);
+                                members.extend(value.clone().map(|value| (last.to_owned(), value)));
+                            }
+                            Value::Array(items) => *items = value.clone().into_iter().collect(),
+                            _ => unreachable!("{place}"),
+                        }
+                        comes_home(&object, &schema, &format!("{place} is {value:?}"));
+                        seen.insert((kind.name, version.as_str(), place.clone()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 300, "{} members", seen.len());
+}
+
+/// C-07: whatever others have written there already, all annotations together are what the API server takes.
+#[test]
+fn c_07_annotations_of_others_leave_room_for_what_is_parked() {
+    let limit = 262_144;
+    let parts = json!({"a": "long ".repeat(2_000), "b": vec!["x"; 500]});
+    let objects = [
+        json!({"apiVersion": V1BETA1, "kind": "WorkflowExecution", "metadata": {"name": "we"}, "spec": {
+            "target": {"clusterID": "eu", "kind": "Node", "name": "w"},
+            "workflowRef": {"workflowId": "x", "engineConfig": parts, "executionEngine": "ansible"}},
+            "status": {"deduplicatedBy": "we-1", "ephemeralCredentialIDs": [1, 2], "failure": {"reason": "Deduplicated"}}}),
+        json!({"apiVersion": V1ALPHA1, "kind": "WorkflowExecution", "metadata": {"name": "we"},
+            "spec": {"targetResource": "no target", "executionConfig": {"timeout": "soon"}},
+            "status": {"failureDetails": {"reason": "R".repeat(30_000)}, "conditions": vec![json!({"type": "A", "message": "m".repeat(90)}); 300]}}),
+    ];
+    for mut object in objects {
+        let schemas = schemas("WorkflowExecution");
+        let schema = |version: Version| &schemas.iter().find(|(name, _)| name == version.as_str()).unwrap().1;
+        let (_, away) = other(&object);
+        for left in [LEGACY.len() + 31, 100, 200, 500, 5_000, 20_000, 200_000] {
+            object["metadata"]["annotations"] = json!({"a/b": "é".repeat((limit - left - 3) / 2)});
+            let there = over(&object, away);
+            let annotations = there["metadata"]["annotations"].as_object().unwrap();
+            let bytes: usize = annotations.iter().map(|(name, value)| name.len() + value.as_str().unwrap().len()).sum();
+            assert!(bytes <= limit, "{left} left: {bytes} bytes");
+            assert_eq!(annotations["a/b"], object["metadata"]["annotations"]["a/b"]);
+            comes_home(&object, &schema, &format!("{left} bytes left"));
+        }
+    }
+}
+
 /// What a status write makes stale takes nothing of the spec with it, however much of that is parked.
 #[test]
 fn a_stale_status_costs_no_spec() {
