@@ -390,10 +390,7 @@ fn comes_home<'a>(object: &Value, schema: &dyn Fn(Version) -> &'a Value, what: &
         if served {
             generate::prune(&mut back, schema(home));
         }
-        assert!(
-            back.to_string() == object.to_string(),
-            "{what}:\n{object}\nwent by way of\n{there}\nand came home as\n{back}"
-        );
+        assert!(back == *object, "{what}:\n{object}\nwent by way of\n{there}\nand came home as\n{back}");
     }
 }
 
