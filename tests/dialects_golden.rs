@@ -4,11 +4,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use lockkeeper::convert::{KINDS, Kind, LEGACY, Shape, Version, convert};
+use lockkeeper::convert::{KINDS, Kind, LEGACY, Shape, Version, bring_home};
 use serde_json::Value;
 
 fn over(text: &str, to: Version) -> String {
-    String::from_utf8(convert(text, to).unwrap().json).unwrap()
+    String::from_utf8(bring_home(text, to).unwrap().json).unwrap()
 }
 
 /// With members in the order of their names.
@@ -43,7 +43,7 @@ fn each_shape_becomes_the_hub_to_the_byte_and_comes_home() {
         }
         let what = format!("{} of {}", kind.name, shape.as_str());
         assert!(pretty(&there) == std::fs::read_to_string(golden).unwrap(), "{what} became\n{}", pretty(&there));
-        assert_eq!(convert(object, Version::V1beta1).unwrap().shape, Some(shape), "{what}");
+        assert_eq!(bring_home(object, Version::V1beta1).unwrap().shape, Some(shape), "{what}");
         assert_eq!(canonical(&over(&there, Version::V1alpha1)), canonical(object), "{what}");
     });
 }

@@ -271,6 +271,59 @@ async fn a_forged_annotation_is_refused_where_it_would_say_something() {
     assert_eq!(hub.get("we").await.unwrap().data, before.data);
 }
 
+/// A spec that nobody sees is not stored.
+#[tokio::test]
+async fn a_creation_says_no_more_than_is_seen() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "begins").await;
+    world.request("free", "a", json!({"overallPhase": "Analyzing"})).await;
+    let mut forged = stage::wfe(&world.namespace, "we", "free", &world.target("free"));
+    let patch = json!([{"op": "add", "path": "/spec/target/clusterID", "value": "elsewhere"}]);
+    let text = json!({"home": HUB, "patch": patch}).to_string();
+    forged["metadata"]["annotations"] = json!({"lockkeeper.kubernaut.ai/legacy": text});
+    world.refused(&forged, "AnnotationReserved").await;
+}
+
+/// What came from another shape, and what others have filled the annotations of, is read and written in v1alpha1 like all else.
+#[tokio::test]
+async fn strange_objects_outlive_a_status_write_in_v1alpha1() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "strange").await;
+    let legacy = |text: String| json!({"lockkeeper.kubernaut.ai/legacy": text});
+    let shaped = json!({"home": "v1alpha1", "shape": "1.5.7", "patch": []}).to_string();
+    let strange = [
+        ("shaped", legacy(shaped)),
+        ("quoted", legacy("\"".repeat(200_000))),
+        ("full", json!({"filler": "x".repeat(262_144 - 6)})),
+        ("nearly", json!({"filler": "x".repeat(262_144 - 6 - 70)})),
+    ];
+    let [old, hub] = [OLD, HUB].map(|version| world.api_in(version, "WorkflowExecution"));
+    for (name, annotations) in &strange {
+        world.request(&format!("rr-{name}"), name, json!({"overallPhase": "Analyzing"})).await;
+        let mut object = hub_wfe(&world.namespace, name, &format!("rr-{name}"), &world.target(name));
+        object["spec"]["workflowRef"]["executionEngine"] = json!("job");
+        object["metadata"]["annotations"] = annotations.clone();
+        world.admitted(&object).await;
+    }
+    assert_eq!(old.list(&ListParams::default()).await.unwrap().items.len(), strange.len());
+    for (name, _) in strange {
+        let before = hub.get(name).await.unwrap();
+        let mut object = old.get(name).await.unwrap();
+        assert_eq!(
+            object.data["spec"]["workflowRef"]["containerImage"],
+            before.data["spec"]["workflowRef"]["executionBundle"]
+        );
+        object.data["status"] = status(OLD, "WorkflowExecution");
+        old.replace_status(name, &PostParams::default(), &object).await.unwrap();
+        let label = Patch::Merge(json!({"metadata": {"labels": {"patched-in": OLD}}}));
+        old.patch(name, &PatchParams::default(), &label).await.unwrap();
+        let after = hub.get(name).await.unwrap();
+        assert!(after.data["spec"] == before.data["spec"], "{name}: {}", after.data["spec"]);
+        assert_eq!(after.data["status"], status(HUB, "WorkflowExecution"), "{name}");
+        assert_eq!(after.metadata.annotations, before.metadata.annotations, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn the_gate_the_amender_and_the_guard_know_both_versions() {
     let Some(stage) = shared().await else { return };
