@@ -131,6 +131,20 @@ async fn each_object_has_its_outcome() {
     assert!(moved.named[0].why.contains("admission webhook \"theirs\" denied"), "{:?}", moved.named);
 }
 
+/// Go writes an empty list of metadata as null. What has no items at all is no list: read as an empty one, it would have
+/// storedVersions trimmed.
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_null_and_no_list_is_an_error() {
+    for items in ["null", "[]"] {
+        let (ended, moved, _) =
+            pass(None, move |_, _, _| (200, None, format!(r#"{{"metadata": {{}}, "items": {items}}}"#))).await;
+        ended.unwrap();
+        assert_eq!(moved.seen(), 0);
+    }
+    let (ended, ..) = pass(None, |_, _, _| (200, None, r#"{"metadata": {}}"#.into())).await;
+    assert!(ended.unwrap_err().to_string().contains("missing field `items`"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_busy_is_asked_again_no_sooner_than_it_says() {
     let (ended, moved, script) = pass(None, |method, what, before| match (method, what, before) {

@@ -235,10 +235,14 @@ impl Migration {
                 }
                 teller.say("nothing was written; the same command without --dry-run does it")?;
             }
-            Ok(End::Strays) => return Ok(complain(strays, "would not come home: nothing was written")),
+            Ok(End::Strays) => {
+                let count = strays.clone().count();
+                return Ok(complain(strays, count, "would not come home: nothing was written"));
+            }
             Ok(End::Left) => {
                 return Ok(complain(
                     named,
+                    kinds.iter().map(|kind| kind.moved.left).sum(),
                     "left: storedVersions stays as it is; see what refuses them, then run the same command again",
                 ));
             }
@@ -274,21 +278,27 @@ fn no(why: &str) -> Ended {
 }
 
 /// Names some objects, and says what they all have in common.
-fn complain<'a>(strays: impl Iterator<Item = &'a Stray>, all: &str) -> Ended {
-    let strays: Vec<_> = strays.collect();
-    for stray in strays.iter().take(20) {
+fn complain<'a>(strays: impl Iterator<Item = &'a Stray>, count: usize, all: &str) -> Ended {
+    for stray in strays.take(20) {
         eprintln!("{}: {}", stray.object, stray.why);
     }
-    no(&format!("{} objects {all}", strays.len()))
+    no(&format!("{} {all}", counted(count)))
+}
+
+fn counted(objects: usize) -> String {
+    format!("{objects} {}", if objects == 1 { "object" } else { "objects" })
 }
 
 fn told_check(name: &str, checked: &Checked, paint: Paint) -> String {
     let Checked { objects, parking, strays } = checked;
     let home = match strays.len() {
+        0 if *objects == 1 => paint.good("it comes home"),
         0 => paint.good("all come home"),
+        1 => paint.bad("1 does not come home"),
         count => paint.bad(&format!("{count} do not come home")),
     };
-    format!("{name}: {objects} objects went there and back, {home}, {parking} park something")
+    let parks = if *parking == 1 { "parks" } else { "park" };
+    format!("{name}: {} went there and back, {home}, {parking} {parks} something", counted(*objects))
 }
 
 fn told_moves(name: &str, moved: &Moved) -> String {
@@ -311,7 +321,7 @@ fn told_plan(kind: &KindState, aim: Aim) -> String {
     let objects = kind.checked.as_ref().map_or(0, |checked| checked.objects);
     let would = kind.steps.iter().map(|step| match step {
         Step::Store => format!("store {to}"),
-        Step::Rewrite => format!("write {objects} objects once"),
+        Step::Rewrite => format!("write {} once", counted(objects)),
         Step::Trim => format!("set status.storedVersions to {to}"),
         Step::Retire => format!("serve {to} alone and set the conversion strategy to None"),
     });

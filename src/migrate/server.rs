@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,13 @@ pub struct Server {
 pub(super) struct Page<T> {
     #[serde(default)]
     pub metadata: ListMeta,
+    #[serde(deserialize_with = "null_is_none", bound(deserialize = "T: Deserialize<'de>"))]
     pub items: Vec<T>,
+}
+
+/// Go writes an empty list as null. One that is missing stays an error: what has no items is no list.
+fn null_is_none<'de, T: Deserialize<'de>, D: Deserializer<'de>>(items: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(items)?.unwrap_or_default())
 }
 
 impl Server {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::chart::{RELEASE_NAMESPACE, object, run_as_the_chart_says};
@@ -263,6 +263,38 @@ async fn it_says_what_is_missing() {
         "lockkeeper: you may not get customresourcedefinitions.apiextensions.k8s.io/remediationrequests.kubernaut.ai: \
          docs/migration.md has the ClusterRole that migrate needs\n"
     );
+}
+
+/// A kind without objects has a list all the same, and its storedVersions too.
+#[tokio::test]
+async fn kinds_without_objects_move_too() {
+    let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
+    server.apply_crds(&stage::crds()).await.unwrap();
+    let gate = stage::start_gate(&server, "").await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    let world = World::new(&server, "empty").await;
+    eventually("v1beta1 is served", LONG, || async { try_lists(&world, HUB).await }).await;
+    let there_and_back = async |objects: usize| {
+        for to in [HUB, OLD] {
+            let dry = migrate(&server, ADMIN, &["--to", to, "--dry-run"]).await.expect_success();
+            assert!(
+                objects == 0 || dry.stdout.contains("would") && dry.stdout.contains("write 1 object once"),
+                "{dry}"
+            );
+            migrate(&server, ADMIN, &["--to", to]).await.expect_success();
+            for crd in crds(&server).await {
+                assert_eq!(crd["status"]["storedVersions"], json!([to]));
+            }
+            let stored = in_etcd(&server).await;
+            assert_eq!(stored.get(&api_version(to)).copied().unwrap_or_default(), objects, "{stored:?}");
+        }
+    };
+    there_and_back(0).await;
+    world.request("alone", "alone", json!({"overallPhase": "Analyzing"})).await;
+    there_and_back(1).await;
+    world.api("RemediationRequest").delete("alone", &DeleteParams::default()).await.unwrap();
+    world.admitted(&stage::wfe(&world.namespace, "alone", "alone", &world.target("alone"))).await;
+    there_and_back(1).await;
 }
 
 /// `helm uninstall` with its hook; this test is the kubelet that runs the Job.
