@@ -49,7 +49,7 @@ impl Migrate {
     pub fn run(self) -> anyhow::Result<Ended> {
         super::runtime()?.block_on(async {
             let stop = CancellationToken::new();
-            let server = Server::new(state::client("").await?, stop.clone());
+            let server = Server::new(state::client("").await?, stop.clone()).telling(waits);
             let aim = Aim { to: self.to.into(), remains: if self.alone { Remains::Alone } else { Remains::Both } };
             let mut migration = Migration { server, aim, teller: Teller::new(self.output), kinds: Vec::new() };
             let ended = tokio::select! {
@@ -61,6 +61,12 @@ impl Migrate {
             migration.conclude(ended, self.dry_run)
         })
     }
+}
+
+/// Over the line of progress, if there is one.
+fn waits(why: &str) {
+    let clean = if std::io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
+    eprintln!("{clean}lockkeeper: {why}");
 }
 
 async fn asked_to_stop<T>(stop: CancellationToken) -> T {
@@ -111,6 +117,7 @@ impl Migration {
     async fn run(&mut self, dry_run: bool) -> Result<End, Trouble> {
         let began = Instant::now();
         self.look().await?;
+        self.try_conversion().await?;
         self.check().await?;
         if self.kinds.iter().any(|kind| kind.checked.as_ref().is_some_and(|checked| !checked.strays.is_empty())) {
             return Ok(End::Strays);
@@ -131,9 +138,10 @@ impl Migration {
 
     /// Reads both CRDs and plans for both, before anything is done to one.
     async fn look(&mut self) -> Result<(), Trouble> {
+        let server = self.server.hasty();
         for kind in KINDS {
             let plural = kind.name.to_lowercase() + "s";
-            let definition = match self.server.definition(&format!("{plural}.kubernaut.ai")).await {
+            let definition = match server.definition(&format!("{plural}.kubernaut.ai")).await {
                 // Whoever leaves asks only that nobody need them.
                 Err(Trouble::Refusal(refusal)) if self.aim.remains == Remains::Alone && refusal.is_missing() => {
                     self.teller.say(&format!("{plural}.kubernaut.ai: not in this cluster"))?;
@@ -151,6 +159,22 @@ impl Migration {
                 checked: None,
                 moved: Moved::default(),
             });
+        }
+        Ok(())
+    }
+
+    /// Nobody there to convert is found before a CRD stores another version.
+    async fn try_conversion(&self) -> Result<(), Trouble> {
+        let server = self.server.hasty();
+        for kind in self.kinds.iter().filter(|kind| kind.steps.contains(&Step::Rewrite)) {
+            let pass = Pass { server: &server, plural: &kind.plural, version: self.aim.to };
+            let versions = [self.aim.to, self.aim.to.other()];
+            let served: Vec<_> = versions.into_iter().filter(|version| kind.definition.serves(*version)).collect();
+            let tried = match pass.try_one(&served).await? {
+                Some(_) => "a trial conversion of one object works",
+                None => "no objects, nothing to convert",
+            };
+            self.teller.say(&format!("{}: {tried}", kind.definition.metadata.name))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 mod pass;
 mod plan;
+mod probe;
 mod server;
 
 pub use pass::{Checked, Moved, Pass, Stray};

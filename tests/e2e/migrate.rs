@@ -297,6 +297,52 @@ async fn kinds_without_objects_move_too() {
     there_and_back(1).await;
 }
 
+/// The conversion is tried before a CRD is written: with nobody there, only what has no objects moves.
+#[tokio::test]
+async fn nothing_is_written_while_nobody_converts() {
+    let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
+    server.apply_crds(&stage::crds()).await.unwrap();
+    let world = World::new(&server, "unconverted").await;
+    let gate = stage::start_gate_at(&server, "", &server.user(GATE).kubeconfig, &free_address()).await;
+    world.request("stored", "stored", json!({"overallPhase": "Analyzing"})).await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    eventually("v1beta1 is served", LONG, || async { try_lists(&world, HUB).await }).await;
+
+    // Also while the API server remembers what was converted.
+    gate.process.stop();
+    let before = crds(&server).await;
+    for args in [&["--dry-run"][..], &[], &["--to", OLD, "--dry-run"], &["--to", OLD], &["--to", OLD, "--alone"]] {
+        let failed = migrate(&server, ADMIN, args).await.expect_failure();
+        let lines: Vec<_> = failed.stderr.lines().collect();
+        let last = lines.last().copied().unwrap_or_default();
+        assert_eq!(failed.status, Some(2), "{failed}");
+        assert!(
+            last.starts_with(
+                "lockkeeper: remediationrequests.kubernaut.ai: a trial conversion failed and nothing was written: "
+            ) && last.contains("conversion webhook for kubernaut.ai/v1")
+                && last.contains("start lockkeeper, or see its log"),
+            "{failed}"
+        );
+        assert_eq!(crds(&server).await, before, "{args:?}");
+    }
+    gate.process.restart().unwrap();
+    let dry = eventually("somebody converts again", ACTION, || async {
+        let dry = migrate(&server, ADMIN, &["--dry-run"]).await;
+        if dry.success() { Ok(dry) } else { Err(dry.to_string()) }
+    })
+    .await;
+    assert!(dry.stdout.contains("remediationrequests.kubernaut.ai: a trial conversion of one object works\n"), "{dry}");
+    assert!(dry.stdout.contains("workflowexecutions.kubernaut.ai: no objects, nothing to convert\n"), "{dry}");
+
+    world.api("RemediationRequest").delete("stored", &DeleteParams::default()).await.unwrap();
+    gate.process.stop();
+    migrate(&server, ADMIN, &["--to", OLD, "--alone"]).await.expect_success();
+}
+
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
 /// `helm uninstall` with its hook; this test is the kubelet that runs the Job.
 #[tokio::test]
 async fn an_uninstall_leaves_crds_that_nobody_need_convert() {
