@@ -12,7 +12,7 @@ use super::convert::To;
 use super::output::{self, Format, Paint};
 use super::{Ended, state};
 use crate::convert::{KINDS, Version};
-use crate::migrate::{Aim, Checked, Definition, Moved, Pass, Remains, Server, Step, Stray, Trouble, plan};
+use crate::migrate::{Aim, Checked, Definition, INSTALL, Moved, Pass, Remains, Server, Step, Stray, Trouble, plan};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -21,8 +21,8 @@ use crate::migrate::{Aim, Checked, Definition, Moved, Pass, Remains, Server, Ste
   lockkeeper migrate --to v1alpha1 && helm upgrade lockkeeper … --set crds.conversion=false
   lockkeeper migrate --to v1alpha1 --alone && helm uninstall lockkeeper
 
-The cluster is found as kubectl finds it; both kinds are moved, and lockkeeper must be there to convert. First every object goes
-there and back in memory; if one would not come home, nothing is written. Then each CRD stores VERSION, each object is written
+The cluster is found as kubectl finds it; both kinds are moved, and lockkeeper must be there to convert. First one object of
+each is converted on trial, and every object goes there and back in memory; if that fails, nothing is written. Then each CRD stores VERSION, each object is written
 once as it is, and VERSION remains alone in status.storedVersions, which says that nothing is stored otherwise.
 It may be interrupted and begun anew at any time: what is moved already is not written again. docs/migration.md has the rights
 that it needs and the way around it.
@@ -144,7 +144,8 @@ impl Migration {
             let definition = match server.definition(&format!("{plural}.kubernaut.ai")).await {
                 // Whoever leaves asks only that nobody need them.
                 Err(Trouble::Refusal(refusal)) if self.aim.remains == Remains::Alone && refusal.is_missing() => {
-                    self.teller.say(&format!("{plural}.kubernaut.ai: not in this cluster"))?;
+                    let missing = "is not in this cluster and stores nothing; to have it,";
+                    self.teller.say(&format!("{plural}.kubernaut.ai {missing} {INSTALL}"))?;
                     continue;
                 }
                 definition => definition?,
@@ -252,6 +253,9 @@ impl Migration {
         let named = kinds.iter().flat_map(|kind| &kind.moved.named);
         let again = "the same command goes on where this one stopped";
         match ended {
+            Ok(End::Done) if kinds.is_empty() => {
+                teller.say("nothing to do: neither CRD is in this cluster; lockkeeper can be uninstalled")?;
+            }
             Ok(End::Done) => teller.say(&next(aim, kinds.iter().all(|kind| kind.steps.is_empty())))?,
             Ok(End::WouldDo) => {
                 for kind in &kinds {

@@ -244,11 +244,28 @@ async fn storage_moves_is_interrupted_and_comes_back() {
 async fn it_says_what_is_missing() {
     let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
     let none = migrate(&server, ADMIN, &[]).await.expect_failure();
-    assert!(
-        none.stderr.contains("remediationrequests.kubernaut.ai is not in this cluster: install the chart"),
-        "{none}"
+    let install = "install the chart, or: lockkeeper crds | kubectl apply --server-side -f -";
+    assert_eq!(
+        none.stderr,
+        format!("lockkeeper: remediationrequests.kubernaut.ai is not in this cluster: {install}\n")
     );
-    migrate(&server, ADMIN, &["--alone"]).await.expect_success();
+    let none = migrate(&server, ADMIN, &["--alone"]).await.expect_success();
+    let missing =
+        |kind: &str| format!("{kind}s.kubernaut.ai is not in this cluster and stores nothing; to have it, {install}\n");
+    let end = "nothing to do: neither CRD is in this cluster; lockkeeper can be uninstalled\n";
+    assert_eq!(none.stdout, missing("remediationrequest") + &missing("workflowexecution") + end);
+
+    let nowhere = server.folder().join("nowhere.yaml");
+    let cluster = json!({"name": "c", "cluster": {"server": "https://127.0.0.1:1"}});
+    let context = json!({"name": "c", "context": {"cluster": "c", "user": "c"}});
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c", "clusters": [cluster], "contexts": [context],
+                        "users": [{"name": "c", "user": {}}]});
+    std::fs::write(&nowhere, config.to_string()).unwrap();
+    let away = server.run(LOCKKEEPER.as_ref(), &nowhere, &["migrate", "--dry-run"], None).await.expect_failure();
+    let lines: Vec<_> = away.stderr.lines().collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("Connection refused")), "{away}");
+    assert!(lines[0].starts_with("lockkeeper: no answer from the API server yet, it is asked again: "), "{away}");
+    assert!(lines[1].starts_with("lockkeeper: no answer from the API server after 5 tries: "), "{away}");
 
     let foreign = stage::crds().replace("app.kubernetes.io/name: lockkeeper", "app.kubernetes.io/name: kubernaut");
     server.apply_crds(&foreign).await.unwrap();
