@@ -203,7 +203,7 @@ async fn silence(tries: impl Fn(&Server) -> Server) -> (Trouble, Vec<String>) {
 async fn whoever_waits_is_told_why() {
     let (trouble, said) = silence(Server::clone).await;
     assert_eq!(trouble.to_string(), "no answer from the API server after 8 tries: connection refused (503)");
-    let line = "no answer from the API server yet, it is asked again: connection refused (503)";
+    let line = "no answer from the API server yet, waiting: connection refused (503)";
     assert!((2..=3).contains(&said.len()) && said.iter().all(|said| said == line), "{said:?}");
 }
 
@@ -214,6 +214,23 @@ async fn where_nothing_is_begun_it_gives_up_soon() {
     assert_eq!(trouble.to_string(), "no answer from the API server after 5 tries: connection refused (503)");
     assert_eq!(said.len(), 1);
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// A webhook whose packets are lost lets the API server wait half a minute before each answer.
+#[tokio::test(start_paused = true)]
+async fn slow_failures_are_told_at_once_and_not_waited_for_again_and_again() {
+    let service = tower::service_fn(|_: Request<Body>| async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let (code, _, body) = status(500, "conversion webhook failed: deadline exceeded");
+        Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap())
+    });
+    let (began, said) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+    let hear = said.clone();
+    let server = Server::new(Client::new(service, "default"), CancellationToken::new())
+        .telling(move |_| hear.lock().push(began.elapsed().as_secs()));
+    let trouble = server.hasty().definition("x").await.unwrap_err().to_string();
+    assert!(trouble.starts_with("no answer from the API server after 1 try: conversion webhook failed"), "{trouble}");
+    assert_eq!((began.elapsed().as_secs(), said.lock().as_slice()), (30, &[10][..]));
 }
 
 async fn tried(

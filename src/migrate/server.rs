@@ -28,9 +28,10 @@ const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// A server that wants to be left alone for longer is away.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
-/// Where nothing is begun yet somebody sits before it: four seconds in all.
+/// Where nothing is begun yet somebody sits before it: four seconds in all, or one answer that takes longer.
 const HASTY_TRIES: u32 = 5;
-/// A hitch that passes is nothing to tell; so many in a row are, and then not each of them.
+const HASTY_WAIT: Duration = Duration::from_secs(10);
+/// A hitch that passes is nothing to tell; so many in a row are, or one that takes long, and then not each of them.
 const TOLD_AFTER: u32 = 3;
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
@@ -47,7 +48,7 @@ pub enum Trouble {
     Unknown,
     #[error("the API server refused ({0}): {1}")]
     Refused(u16, String),
-    #[error("no answer from the API server after {tries} tries: {said}")]
+    #[error("no answer from the API server after {tries} {}: {said}", if *tries == 1 { "try" } else { "tries" })]
     Away { tries: u32, said: String },
     #[error(
         "{0}: a trial conversion failed and nothing was written: {1}; \
@@ -72,6 +73,8 @@ pub struct Server {
     client: Client,
     stop: CancellationToken,
     tries: u32,
+    /// Past so long nothing is asked again.
+    patience: Duration,
     tell: Arc<dyn Fn(&str) + Send + Sync>,
     told: Arc<Mutex<Option<Instant>>>,
 }
@@ -92,7 +95,7 @@ fn null_is_none<'de, T: Deserialize<'de>, D: Deserializer<'de>>(items: D) -> Res
 impl Server {
     #[must_use]
     pub fn new(client: Client, stop: CancellationToken) -> Self {
-        Self { client, stop, tries: TRIES, tell: Arc::new(|_| ()), told: Arc::default() }
+        Self { client, stop, tries: TRIES, patience: Duration::MAX, tell: Arc::new(|_| ()), told: Arc::default() }
     }
 
     /// Says there why it waits.
@@ -104,7 +107,7 @@ impl Server {
     /// The same, that gives up soon.
     #[must_use]
     pub fn hasty(&self) -> Self {
-        Self { tries: HASTY_TRIES, ..self.clone() }
+        Self { tries: HASTY_TRIES, patience: HASTY_WAIT, ..self.clone() }
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -199,32 +202,31 @@ impl Server {
 
     async fn ask(&self, request: hyper::http::request::Builder, body: Vec<u8>, right: &str) -> Result<String, Trouble> {
         let request = request_of(request, body)?;
-        let mut last = String::new();
-        for attempt in 0..self.tries {
-            match self.once(&request, right).await {
+        let (began, mut tries) = (Instant::now(), 0);
+        loop {
+            let (said, wait) = match self.once(&request, right).await {
                 Ok(text) => return Ok(text),
                 Err(Hitch::Final(trouble)) => return Err(trouble),
-                Err(Hitch::Passing { said, wait, .. }) => {
-                    last = said;
-                    let backoff = (BACKOFF * 2_u32.saturating_pow(attempt)).min(BACKOFF_MAX);
-                    let wait = wait.unwrap_or_default().min(RETRY_AFTER_MAX).max(backoff);
-                    if attempt + 1 < self.tries {
-                        if attempt + 1 >= TOLD_AFTER || wait >= TOLD_EVERY {
-                            self.tell(&last);
-                        }
-                        self.pause(wait).await?;
-                    }
-                }
+                Err(Hitch::Passing { said, wait, .. }) => (said, wait),
+            };
+            let backoff = (BACKOFF * 2_u32.saturating_pow(tries)).min(BACKOFF_MAX);
+            let wait = wait.unwrap_or_default().min(RETRY_AFTER_MAX).max(backoff);
+            tries += 1;
+            if tries >= self.tries || began.elapsed() >= self.patience {
+                return Err(Trouble::Away { tries, said });
             }
+            if tries >= TOLD_AFTER || began.elapsed() + wait >= TOLD_EVERY {
+                self.tell(&said);
+            }
+            self.pause(wait).await?;
         }
-        Err(Trouble::Away { tries: self.tries, said: last })
     }
 
     fn tell(&self, said: &str) {
         let mut told = self.told.lock();
         if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             *told = Some(Instant::now());
-            (self.tell)(&format!("no answer from the API server yet, it is asked again: {said}"));
+            (self.tell)(&format!("no answer from the API server yet, waiting: {said}"));
         }
     }
 
@@ -240,7 +242,17 @@ impl Server {
     }
 
     async fn once(&self, request: &Request<Vec<u8>>, right: &str) -> Result<String, Hitch> {
-        match tokio::time::timeout(CALL, self.exchange(request.clone())).await {
+        let mut exchange = std::pin::pin!(self.exchange(request.clone()));
+        let answer = async {
+            match tokio::time::timeout(TOLD_EVERY, &mut exchange).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    self.tell(&format!("silent for {} s", TOLD_EVERY.as_secs()));
+                    exchange.await
+                }
+            }
+        };
+        match tokio::time::timeout(CALL, answer).await {
             Err(_) => Err(Hitch::passing(format!("silent for {} s", CALL.as_secs()))),
             Ok(Err(error)) => Err(Hitch::passing(one_line(&root(&error).to_string(), 300))),
             Ok(Ok(Answer { code: 200..300, text, .. })) => Ok(text),
