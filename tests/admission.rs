@@ -574,6 +574,53 @@ async fn what_an_annotation_parks_is_spec_as_well() {
     }
 }
 
+/// What begins is judged by what is seen of it: nothing else of a spec is stored. v1beta1 says openly what v1alpha1 cannot.
+#[tokio::test]
+async fn what_begins_says_no_more_of_its_spec_than_is_seen() {
+    let begun = |version: &str, home: &str, patch: Value| {
+        let mut object = candidate("free");
+        object["apiVersion"] = json!(format!("kubernaut.ai/{version}"));
+        if version == "v1beta1" {
+            object["spec"].as_object_mut().unwrap().remove("targetResource");
+            object["spec"]["target"] = json!({"namespace": "payments", "kind": "Deployment", "name": "api"});
+        }
+        object["metadata"]["annotations"] =
+            json!({"lockkeeper.kubernaut.ai/legacy": json!({"home": home, "patch": patch}).to_string()});
+        object
+    };
+    let add = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
+    let listed = |mark: Value| {
+        let mut object = begun("v1alpha1", "v1beta1", json!([]));
+        if !mark.is_null() {
+            object["metadata"].as_object_mut().unwrap().remove("annotations");
+        }
+        let list = [mark, add("/spec/target/clusterID", json!("eu"))[0].take()];
+        let list: Vec<_> = list.into_iter().filter(|item| !item.is_null()).collect();
+        object["spec"]["legacy"] = json!({"parked": list});
+        object
+    };
+    let house = house();
+    for (object, reason) in [
+        (begun("v1alpha1", "v1beta1", add("/spec/target/clusterID", json!("eu"))), "AnnotationReserved"),
+        (begun("v1alpha1", "v1beta1", add("/spec/workflowRef/executionEngine", json!("job"))), "AnnotationReserved"),
+        (begun("v1alpha1", "v1beta1", add("/spec/deadline", json!("2026-01-05T10:00:00Z"))), "AnnotationReserved"),
+        (listed(Value::Null), "AnnotationReserved"),
+        (listed(json!({"home": "v1beta1"})), "AnnotationReserved"),
+        // What does not hold, is for another version or of another shape is taken back by nobody.
+        (begun("v1alpha1", "v1beta1", add("/spec/target/name", json!("other"))), ""),
+        (begun("v1alpha1", "v1alpha1", add("/spec/target/clusterID", json!("eu"))), ""),
+        (begun("v1alpha1", "v1beta1", add("/status/deduplicatedBy", json!("we"))), ""),
+        (listed(json!({"home": "v1beta1", "shape": "2025-12"})), ""),
+        (listed(json!({"home": "v1alpha1"})), ""),
+        (begun("v1alpha1", "v1beta1", json!([])), ""),
+        // What `lockkeeper convert` makes of a manifest.
+        (begun("v1beta1", "v1alpha1", add("/spec/executionConfig", json!({"timeout": "soon"}))), ""),
+    ] {
+        let answer = house.review(&review("CREATE", object.clone(), Value::Null)).await;
+        assert_eq!(if answer.allowed() { "".to_owned() } else { answer.reason().to_owned() }, reason, "{object}");
+    }
+}
+
 #[tokio::test]
 async fn a_cause_names_the_member_of_the_version_that_was_sent() {
     let mut hub = candidate("until");

@@ -149,5 +149,29 @@ offered() {
 }
 check "the README's table is complete" diff <(offered) <(documented)
 
+# null takes a key away. Where a default is more than empty that is another chart than anybody asked for.
+unpaired() { render "$@" | sed -E 's#(caBundle|ca\.crt|tls\.crt|tls\.key|ai/pair): .*#\1: PAIR#'; }
+nulls() { # keys; those that are neither refused by their name nor as good as their default
+  local key said plain; plain="$(unpaired)"
+  for key in "$@"; do
+    if said="$(unpaired --set "$key=null" 2>&1)"; then
+      [ "$said" = "$plain" ] || echo "$key: another chart"
+    else
+      grep -qE "(missing property '${key##*.}'|got null|value must be one of)" <<<"$said" || echo "$key: $said"
+    fi
+  done
+}
+sections() { offered | sed -n 's/\..*//p' | sort -u; }
+none() { local said; said="$("$@")"; [ -z "$said" ] || { echo "$said"; return 1; }; }
+check "null: what is offered is refused, or is its empty default" none nulls $(offered) $(sections)
+check "null: a setting is refused" none nulls config.checks config.limits.connections config.staleness.max config.checks.resourceBusy.mode
+for key in crds.install crds.conversion crds.afterUninstall webhook.failurePolicy webhook.timeoutSeconds replicas image.pullPolicy resources serviceAccount.create crds webhook tls image; do
+  check "null: $key is refused" refuses "missing property '${key##*.}'" --set "$key=null"
+done
+check "refused: a port too large" refuses "webhook.url: a port is 1 to 65535, not 99999" --set webhook.url=https://127.0.0.1:99999
+check "refused: port 0" refuses "webhook.url: a port is 1 to 65535, not 0" --set webhook.url=https://127.0.0.1:0
+check "taken: an IPv6 address without a port" says "url: https://[fd00::7]/validate" one webhook.yaml --set 'webhook.url=https://[fd00::7]'
+check "taken: the last port" says "url: https://127.0.0.1:65535/validate" one webhook.yaml --set webhook.url=https://127.0.0.1:65535
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

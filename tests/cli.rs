@@ -370,13 +370,57 @@ fn crds_serve_both_versions_where_somebody_converts() {
     ] {
         assert_eq!(service.matches(said).count(), 2, "{said}");
     }
-    let url = stdout(&lockkeeper(&["crds", "--conversion-url", "https://localhost:8443/convert"]));
-    assert!(url.contains("url: https://localhost:8443/convert") && !url.contains("caBundle"));
+    for (given, called) in [
+        ("https://localhost:8443/convert", "https://localhost:8443/convert"),
+        ("https://localhost:8443", "https://localhost:8443/convert"),
+        ("https://10.0.0.7/", "https://10.0.0.7/convert"),
+        ("https://[fd00::7]:9443", "https://[fd00::7]:9443/convert"),
+        ("https://proxy.example/lockkeeper", "https://proxy.example/lockkeeper/convert"),
+        ("https://proxy.example/lockkeeper/convert/", "https://proxy.example/lockkeeper/convert"),
+    ] {
+        let url = stdout(&lockkeeper(&["crds", "--conversion-url", given]));
+        assert_eq!(url.matches(&format!("url: {called}\n")).count(), 2, "{given}: {url}");
+        assert!(!url.contains("caBundle"));
+    }
+    for (url, said) in [
+        ("http://x", "expected https://"),
+        ("", "expected https://"),
+        ("https://", "no host"),
+        ("https:///convert", "no host"),
+        ("https://:8443", "no host"),
+        ("https://x:0", "a port is 1 to 65535"),
+        ("https://x:", "a port is 1 to 65535"),
+        ("https://x:99999/convert", "a port is 1 to 65535"),
+        ("https://x:+443", "a port is 1 to 65535"),
+        ("https://fd00::7", "an IPv6 address goes in brackets"),
+        ("https://[fd00::7", "is neither a name nor an IP address"),
+        ("https://[fd00::7]x", "is neither a name nor an IP address"),
+        ("https://300.1.2.3", "is neither a name nor an IP address"),
+        ("https://no_name.example", "is neither a name nor an IP address"),
+        ("https://-x", "is neither a name nor an IP address"),
+        ("https://x y", "is neither a name nor an IP address"),
+        ("https://me:secret@x", "the API server takes no user in it"),
+        ("https://x/?dry=run", "the API server takes no query in it"),
+        ("https://x#there", "the API server takes no fragment in it"),
+        ("https://x/a b", "a path has letters, digits and /-._~"),
+    ] {
+        wrong(&lockkeeper(&["crds", "--conversion-url", url]), said);
+    }
+    let long = format!("{}/b", "a".repeat(64));
     for (args, said) in [
+        (vec!["--conversion-service", "A/b"], "\"A\" is no name of a namespace"),
+        (vec!["--conversion-service", "a.b/c"], "\"a.b\" is no name of a namespace"),
+        (vec!["--conversion-service", &long], "is no name of a namespace"),
+        (vec!["--conversion-service", "a/b_c:443"], "\"b_c\" is no name of a Service"),
+        (vec!["--conversion-service", "a/-b"], "\"-b\" is no name of a Service"),
+        (vec!["--conversion-service", "a/b-"], "\"b-\" is no name of a Service"),
+        (vec!["--conversion-service", "/b"], "expected NAMESPACE/NAME"),
+        (vec!["--conversion-service", "a/b:"], "a port is 1 to 65535"),
+        (vec!["--conversion-service", "a/b:+8"], "a port is 1 to 65535"),
+        (vec!["--conversion-service", "a/b:65536"], "a port is 1 to 65535"),
         (vec!["--conversion-service", "converter"], "expected NAMESPACE/NAME or NAMESPACE/NAME:PORT"),
         (vec!["--conversion-service", "a/b/c"], "expected NAMESPACE/NAME"),
         (vec!["--conversion-service", "a/b:0"], "expected NAMESPACE/NAME"),
-        (vec!["--conversion-url", "http://x"], "expected https://"),
         (vec!["--ca", &ca], "--ca needs --conversion-service or --conversion-url"),
         (vec!["--conversion-service", "a/b", "--ca", &empty], "no certificate in it"),
         (vec!["--conversion-service", "a/b", "--ca", "/nonexistent"], "cannot be read"),

@@ -2,33 +2,18 @@
 
 #[path = "support/generate.rs"]
 mod generate;
+#[path = "support/versions.rs"]
+mod versions;
 
 use std::sync::LazyLock;
 
 use generate::Generator;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::WebhookClientConfig;
-use lockkeeper::api::crds;
 use lockkeeper::api::facts::{Record, RemediationRequest, WorkflowExecution};
-use lockkeeper::convert::{KINDS, Kind, LEGACY, Version, convert};
+use lockkeeper::convert::{KINDS, Kind, LEGACY, Version, bring_home, convert};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use serde_json::{Value, json};
-
-const V1ALPHA1: &str = "kubernaut.ai/v1alpha1";
-const V1BETA1: &str = "kubernaut.ai/v1beta1";
-
-fn over(object: &Value, to: Version) -> Value {
-    let text = object.to_string();
-    serde_json::from_slice(&convert(&text, to).unwrap_or_else(|error| panic!("{error}: {text}")).json).unwrap()
-}
-
-fn other(object: &Value) -> (Version, Version) {
-    if object["apiVersion"] == V1ALPHA1 {
-        (Version::V1alpha1, Version::V1beta1)
-    } else {
-        (Version::V1beta1, Version::V1alpha1)
-    }
-}
+use versions::{ANNOTATIONS_MAX_BYTES, V1ALPHA1, V1BETA1, annotated, comes_home, other, over, prune, schemas};
 
 /// The places of each kind, in the order of [`KINDS`].
 static PLACES: LazyLock<[Vec<&'static str>; 2]> = LazyLock::new(|| KINDS.map(places));
@@ -170,7 +155,10 @@ fn legacy() -> impl Strategy<Value = Value> {
         json!(forged("v1alpha1", json!([]))),
         json!(forged("v1beta1", json!([]))),
         json!(forged("v1alpha1", patch.clone())),
-        json!(forged("v1beta1", patch)),
+        json!(forged("v1beta1", patch.clone())),
+        json!(json!({"home": "v1alpha1", "shape": "1.5.7", "patch": patch}).to_string()),
+        json!(json!({"home": "v1alpha1", "shape": "2026-08", "patch": []}).to_string()),
+        json!(json!({"home": "v1beta1", "shape": "2025-12", "patch": patch}).to_string()),
     ])
 }
 
@@ -226,10 +214,12 @@ proptest! {
     #[test]
     fn whatever_it_is_it_comes_home(object in object(&KINDS)) {
         let (home, away) = other(&object);
-        let claims = object["metadata"]["annotations"][LEGACY].as_str().is_some_and(|text| text.contains(&format!("\"home\":\"{}\"", away.as_str())));
+        let annotation = object["metadata"]["annotations"][LEGACY].as_str().unwrap_or_default();
+        let claims = annotation.contains(&format!("\"home\":\"{}\"", away.as_str())) && !annotation.contains("shape");
         let there = over(&object, away);
-        let back = over(&there, home);
+        let back: Value = serde_json::from_slice(&bring_home(&there.to_string(), home).unwrap().json).unwrap();
         prop_assert_eq!(over(&back, away), there.clone());
+        prop_assert_eq!(over(&over(&there, home), away), there.clone());
         for name in ["apiVersion", "kind"] {
             prop_assert!(there[name].is_string());
         }
@@ -287,16 +277,6 @@ fn of_the_api_server(object: &Value) -> Value {
     metadata
 }
 
-/// The schemas of both versions of a kind, `v1beta1` first.
-fn schemas(kind: &str) -> Vec<(String, Value)> {
-    let crds = crds::all(&WebhookClientConfig::default());
-    let files = crds::yaml_files(&crds).into_iter().map(|(_, yaml)| serde_saphyr::from_str::<Value>(&yaml).unwrap());
-    let crd = files.into_iter().find(|crd| crd["spec"]["names"]["kind"] == kind).unwrap();
-    let versions = crd["spec"]["versions"].as_array().unwrap().iter();
-    let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
-    versions.map(|version| (version["name"].as_str().unwrap().to_owned(), schema(version))).collect()
-}
-
 /// C-12, C-14: ten thousand objects of what a schema says, and of what it does not, go away and come home to the byte; and every second one
 /// does so by way of an API server, which keeps of each version what its schema names.
 fn ten_thousand_come_home(kind: &str, version: &str) {
@@ -311,19 +291,128 @@ fn ten_thousand_come_home(kind: &str, version: &str) {
         // Canonical: members in the order of their names.
         let text = object.to_string();
         let mut there = convert(&text, away).unwrap().json;
+        let bytes = annotated(&serde_json::from_slice::<Value>(&there).unwrap()["metadata"]);
+        assert!(bytes <= ANNOTATIONS_MAX_BYTES || !served, "seed {seed}: {bytes} bytes of annotations");
         if served {
             let mut kept: Value = serde_json::from_slice(&there).unwrap();
-            generate::prune(&mut kept, schema(away.as_str()));
+            prune(&mut kept, schema(away.as_str()));
             there = kept.to_string().into_bytes();
         }
         let there = String::from_utf8(there).unwrap();
-        let mut back: Value = serde_json::from_slice(&convert(&there, home).unwrap().json).unwrap();
+        // What an API server keeps is of the shape that it serves; a file may be of another one.
+        let homeward = if served { convert } else { bring_home };
+        let mut back: Value = serde_json::from_slice(&homeward(&there, home).unwrap().json).unwrap();
         if served {
-            generate::prune(&mut back, schema(home.as_str()));
+            prune(&mut back, schema(home.as_str()));
         }
         let back = back.to_string();
         assert!(back == text, "seed {seed}:\n{text}\nwent by way of\n{there}\nand came home as\n{back}");
     }
+}
+
+/// Something of this schema: everything that it has a name for.
+fn whole(name: &str, schema: &Value) -> Value {
+    if let Some(values) = schema["enum"].as_array() {
+        return values[0].clone();
+    }
+    let text = match (name, schema["format"].as_str()) {
+        ("targetResource", _) => "payments/Deployment/api",
+        ("timeout" | "executionTimeBeforeFailure", _) => "30m0s",
+        (_, Some("date-time")) => "2026-01-05T10:00:00Z",
+        _ => "text",
+    };
+    match schema["type"].as_str() {
+        Some("object") => {
+            let named = schema["properties"].as_object().into_iter().flatten();
+            let free = Some(("k", &schema["additionalProperties"])).filter(|(_, schema)| schema.is_object());
+            let members = named.map(|(name, schema)| (&**name, schema)).chain(free);
+            members.map(|(name, schema)| (name.to_owned(), whole(name, schema))).collect()
+        }
+        Some("array") => json!([whole(name, &schema["items"])]),
+        Some("integer") => json!(7),
+        Some("number") => json!(0.5),
+        Some("boolean") => json!(true),
+        _ => json!(text),
+    }
+}
+
+/// JSON Pointers of all members below, the first item of a list for all.
+fn members_of(value: &Value, at: &str, found: &mut Vec<String>) {
+    let below: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(items) => items.iter().take(1).map(|item| ("0".to_owned(), item)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in below {
+        let at = format!("{at}/{name}");
+        if !value.is_null() {
+            found.push(at.clone());
+        }
+        members_of(value, &at, found);
+    }
+}
+
+/// The object with all but this member and what it stands in taken away.
+fn alone(value: &Value, place: &[&str]) -> Value {
+    let Some((first, rest)) = place.split_first() else { return value.clone() };
+    match value {
+        Value::Object(members) => json!({*first: alone(&members[*first], rest)}),
+        Value::Array(items) => json!([alone(&items[0], rest)]),
+        _ => value.clone(),
+    }
+}
+
+/// C-15: of every member of both schemas, beside all others and by itself.
+#[test]
+fn c_15_null_absent_and_empty_stay_apart_in_every_member() {
+    let mut seen = std::collections::BTreeSet::new();
+    for kind in KINDS {
+        let schemas = schemas(kind.name);
+        let schema = |version: Version| &schemas.iter().find(|(name, _)| name == version.as_str()).unwrap().1;
+        for version in [Version::V1alpha1, Version::V1beta1] {
+            let metadata = json!({"name": "n", "creationTimestamp": "2026-01-05T09:30:00Z"});
+            let begun = json!({"apiVersion": format!("kubernaut.ai/{}", version.as_str()), "kind": kind.name, "metadata": metadata});
+            let mut full = begun.clone();
+            for group in ["spec", "status"] {
+                full[group] = whole(group, &schema(version)["properties"][group]);
+            }
+            comes_home(&full, &schema, &format!("all of {} {}", kind.name, version.as_str()));
+            let mut places = Vec::new();
+            for group in ["spec", "status"] {
+                places.push(format!("/{group}"));
+                members_of(&full[group], &format!("/{group}"), &mut places);
+            }
+            for place in places {
+                let path: Vec<_> = place.split('/').skip(1).collect();
+                let mut bare = begun.clone();
+                bare[path[0]] = alone(&full[path[0]], &path[1..]);
+                let empty = match full.pointer(&place).unwrap() {
+                    Value::Object(_) => json!({}),
+                    Value::Array(_) => json!([]),
+                    Value::String(_) => json!(""),
+                    Value::Bool(_) => json!(false),
+                    _ => json!(0),
+                };
+                for beside in [&full, &bare] {
+                    for value in [None, Some(Value::Null), Some(empty.clone())] {
+                        let mut object = beside.clone();
+                        let (parent, last) = place.rsplit_once('/').unwrap();
+                        match object.pointer_mut(parent).unwrap() {
+                            Value::Object(members) => {
+                                members.remove(last);
+                                members.extend(value.clone().map(|value| (last.to_owned(), value)));
+                            }
+                            Value::Array(items) => *items = value.clone().into_iter().collect(),
+                            _ => unreachable!("{place}"),
+                        }
+                        comes_home(&object, &schema, &format!("{place} is {value:?}"));
+                        seen.insert((kind.name, version.as_str(), place.clone()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 300, "{} members", seen.len());
 }
 
 /// What a status write makes stale takes nothing of the spec with it, however much of that is parked.
@@ -370,7 +459,7 @@ fn settings_of_an_engine_that_no_annotation_has_room_for_come_home_by_way_of_an_
         let mut there = over(&object, Version::V1alpha1);
         let whole = there.clone();
         let schemas = schemas("WorkflowExecution");
-        generate::prune(&mut there, &schemas.iter().find(|(name, _)| name == "v1alpha1").unwrap().1);
+        prune(&mut there, &schemas.iter().find(|(name, _)| name == "v1alpha1").unwrap().1);
         assert!(there == whole, "v1alpha1 has no place for {bytes} bytes");
         let annotation = there["metadata"]["annotations"][LEGACY].as_str().unwrap();
         assert!(annotation.len() + LEGACY.len() <= 262_144, "{bytes}");

@@ -101,7 +101,10 @@ fn what_cannot_be_converted_is_named_and_nothing_is_printed() {
     wrong(&convert(&["-"], OLD), "required arguments were not provided: --to");
     wrong(&convert(&["-", "--check", "--to", "v1beta1"], OLD), "cannot be used with");
     wrong(&convert(&["--to", "v1beta1"], OLD), "<FILE>");
-    wrong(&convert(&["--check"], ""), "no cluster found by KUBECONFIG");
+    wrong(
+        &convert(&["--check"], ""),
+        "no cluster found by KUBECONFIG, ~/.kube/config or in-cluster; name files instead: ",
+    );
 }
 
 #[test]
@@ -157,4 +160,30 @@ fn what_is_of_another_kind_goes_through_as_it_is() {
         (Some(0), "lockkeeper: 2 objects of other kinds (AIAnalysis, Deployment) passed\n".to_owned())
     );
     assert!(stdout(&checked).ends_with("1 objects: 1 park something, 0 not identical, 0 not converted\n"));
+}
+
+/// Each shape with everything that it can say: what the program prints is the golden, and from the golden it prints what it was.
+#[test]
+fn each_shape_goes_there_and_home_through_the_program() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/conversion");
+    let read = |file: &str| -> Value { serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap() };
+    let mut count = 0;
+    for kind in ["RemediationRequest", "WorkflowExecution"] {
+        for shape in ["2025-12", "1.5.7", "2026-08"] {
+            let (old, hub) = (format!("{folder}/{kind}.{shape}.json"), format!("{folder}/{kind}.{shape}.v1beta1.json"));
+            for (from, to, expected) in [(&old, "v1beta1", &hub), (&hub, "v1alpha1", &old), (&old, "v1alpha1", &old)] {
+                let output = convert(&[from, "--to", to, "-o", "json"], "");
+                let text = stdout(&output);
+                assert_eq!(
+                    (output.status.code(), stderr(&output), text.lines().count()),
+                    (Some(0), String::new(), 1),
+                    "{from}"
+                );
+                let printed: Value = serde_json::from_str(&text).unwrap();
+                assert!(printed == read(expected), "{from} became\n{text}");
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 18);
 }

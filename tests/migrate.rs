@@ -71,13 +71,27 @@ async fn stopped_pass(
     stop: &CancellationToken,
     answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
 ) -> (Result<(), Trouble>, Moved, Arc<Script>) {
+    let (client, script) = scripted(answer);
+    let server = Server::new(client, stop.clone());
+    let mut moved = Moved::default();
+    let pass = Pass { server: &server, plural: "workflowexecutions", version: Version::V1beta1 };
+    let ended = pass.rewrite(since, &mut moved, &mut |_| ()).await;
+    (ended, moved, script)
+}
+
+fn scripted(answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static) -> (Client, Arc<Script>) {
     let script = Arc::new(Script::default());
     let (told, answer) = (script.clone(), Arc::new(answer));
     let service = tower::service_fn(move |request: Request<Body>| {
         let method = request.method().to_string();
         let path = request.uri().path();
         let query = request.uri().query().unwrap_or_default();
-        let what = if method == "GET" { query.to_owned() } else { path.rsplit('/').next().unwrap().to_owned() };
+        let parts: Vec<_> = path.split('/').collect();
+        let what = match query.contains("dryRun=All") {
+            _ if method == "GET" => query.to_owned(),
+            true => format!("trial of {} in {}", parts.last().unwrap(), parts[3]),
+            false => (*parts.last().unwrap()).to_owned(),
+        };
         let before = told.times(&what).len();
         told.asked.lock().push((method.clone(), what.clone(), Instant::now()));
         let (code, retry_after, body) = answer(&method, &what, before);
@@ -89,11 +103,7 @@ async fn stopped_pass(
             Ok::<_, std::convert::Infallible>(response.body(Body::from(body.into_bytes())).unwrap())
         }
     });
-    let server = Server::new(Client::new(service, "default"), stop.clone());
-    let mut moved = Moved::default();
-    let pass = Pass { server: &server, plural: "workflowexecutions", version: Version::V1beta1 };
-    let ended = pass.rewrite(since, &mut moved, &mut |_| ()).await;
-    (ended, moved, script)
+    (Client::new(service, "default"), script)
 }
 
 fn list(names: &[&str], token: &str) -> Answer {
@@ -131,6 +141,20 @@ async fn each_object_has_its_outcome() {
     assert!(moved.named[0].why.contains("admission webhook \"theirs\" denied"), "{:?}", moved.named);
 }
 
+/// Go writes an empty list of metadata as null. What has no items at all is no list: read as an empty one, it would have
+/// storedVersions trimmed.
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_null_and_no_list_is_an_error() {
+    for items in ["null", "[]"] {
+        let (ended, moved, _) =
+            pass(None, move |_, _, _| (200, None, format!(r#"{{"metadata": {{}}, "items": {items}}}"#))).await;
+        ended.unwrap();
+        assert_eq!(moved.seen(), 0);
+    }
+    let (ended, ..) = pass(None, |_, _, _| (200, None, r#"{"metadata": {}}"#.into())).await;
+    assert!(ended.unwrap_err().to_string().contains("missing field `items`"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_busy_is_asked_again_no_sooner_than_it_says() {
     let (ended, moved, script) = pass(None, |method, what, before| match (method, what, before) {
@@ -162,6 +186,122 @@ async fn who_stays_away_ends_the_pass_with_what_it_said() {
     assert_eq!(said, "no answer from the API server after 8 tries: the server is shutting down (503)");
     assert_eq!(counts(&moved), [1, 0, 0, 0]);
     assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+/// What the command says on standard error of an API server that never answers.
+async fn silence(tries: impl Fn(&Server) -> Server) -> (Trouble, Vec<String>) {
+    let (client, _) = scripted(|_, _, _| (503, None, "connection refused".into()));
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let hear = said.clone();
+    let server = Server::new(client, CancellationToken::new()).telling(move |line| hear.lock().push(line.to_owned()));
+    let trouble = tries(&server).definition("workflowexecutions.kubernaut.ai").await.unwrap_err();
+    let said = said.lock().clone();
+    (trouble, said)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_told_why() {
+    let (trouble, said) = silence(Server::clone).await;
+    assert_eq!(trouble.to_string(), "no answer from the API server after 8 tries: connection refused (503)");
+    let line = "no answer from the API server yet, waiting: connection refused (503)";
+    assert!((2..=3).contains(&said.len()) && said.iter().all(|said| said == line), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_begun_it_gives_up_soon() {
+    let began = Instant::now();
+    let (trouble, said) = silence(Server::hasty).await;
+    assert_eq!(trouble.to_string(), "no answer from the API server after 5 tries: connection refused (503)");
+    assert_eq!(said.len(), 1);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// A webhook whose packets are lost lets the API server wait half a minute before each answer.
+#[tokio::test(start_paused = true)]
+async fn slow_failures_are_told_at_once_and_not_waited_for_again_and_again() {
+    let service = tower::service_fn(|_: Request<Body>| async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let (code, _, body) = status(500, "conversion webhook failed: deadline exceeded");
+        Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap())
+    });
+    let (began, said) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+    let hear = said.clone();
+    let server = Server::new(Client::new(service, "default"), CancellationToken::new())
+        .telling(move |_| hear.lock().push(began.elapsed().as_secs()));
+    let trouble = server.hasty().definition("x").await.unwrap_err().to_string();
+    assert!(trouble.starts_with("no answer from the API server after 1 try: conversion webhook failed"), "{trouble}");
+    assert_eq!((began.elapsed().as_secs(), said.lock().as_slice()), (30, &[10][..]));
+}
+
+async fn tried(
+    answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
+) -> (Result<Option<String>, Trouble>, Arc<Script>) {
+    let (client, script) = scripted(answer);
+    let server = Server::new(client, CancellationToken::new()).hasty();
+    let pass = Pass { server: &server, plural: "workflowexecutions", version: Version::V1beta1 };
+    (pass.try_one(&[Version::V1beta1, Version::V1alpha1]).await, script)
+}
+
+const FIRST: &str = "limit=1";
+
+/// Read and written in both versions, without being stored, an object is converted whatever it is stored in.
+#[tokio::test(start_paused = true)]
+async fn one_object_is_tried_in_both_versions() {
+    let (tried_with, script) = tried(|_, what, _| if what == FIRST { list(&["a"], "more") } else { stored("5") }).await;
+    assert_eq!(tried_with.unwrap().as_deref(), Some("workflowexecutions ns/a"));
+    let asked: Vec<_> = script.asked.lock().iter().map(|(_, what, _)| what.clone()).collect();
+    assert_eq!(asked, [FIRST, "trial of a in v1beta1", "trial of a in v1alpha1"]);
+
+    let (none, script) = tried(|_, _, _| list(&[], "")).await;
+    assert_eq!((none.unwrap(), script.asked.lock().len()), (None, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_says_who_does_not_convert() {
+    let nobody = "conversion webhook for kubernaut.ai/v1alpha1, Kind=WorkflowExecution failed: Post \"https://x/convert\": refused";
+    let expected = format!(
+        "workflowexecutions.kubernaut.ai: a trial conversion failed and nothing was written: {nobody} (500); \
+         start lockkeeper, or see its log and the address in the CRD's spec.conversion"
+    );
+    for fails in [FIRST, "trial of a in v1beta1", "trial of a in v1alpha1"] {
+        let (failed, _) = tried(move |_, what, _| match what {
+            _ if what == fails => status(500, nobody),
+            FIRST => list(&["a"], ""),
+            _ => stored("5"),
+        })
+        .await;
+        assert_eq!(failed.unwrap_err().to_string(), expected, "{fails}");
+    }
+}
+
+/// Who refuses an object has read it; one that is gone says nothing, and another is tried.
+#[tokio::test(start_paused = true)]
+async fn a_trial_is_about_the_conversion_alone() {
+    let (held, _) = tried(|_, what, _| match what {
+        FIRST => list(&["held"], ""),
+        _ => status(403, "admission webhook \"theirs\" denied the request: no"),
+    })
+    .await;
+    assert_eq!(held.unwrap().as_deref(), Some("workflowexecutions ns/held"));
+
+    let (other, _) = tried(|_, what, before| match what {
+        FIRST => list(&[if before == 0 { "gone" } else { "there" }], ""),
+        "trial of gone in v1alpha1" => status(404, "not found"),
+        _ => stored("5"),
+    })
+    .await;
+    assert_eq!(other.unwrap().as_deref(), Some("workflowexecutions ns/there"));
+
+    let (never, _) = tried(|_, what, _| if what == FIRST { list(&["a"], "") } else { status(404, "not found") }).await;
+    assert_eq!(never.unwrap_err().to_string(), "the API server refused (404): not found");
+    let (forbidden, _) = tried(|_, what, _| match what {
+        FIRST => list(&["a"], ""),
+        _ => status(403, "workflowexecutions.kubernaut.ai is forbidden: User \"x\" cannot patch"),
+    })
+    .await;
+    assert!(forbidden.unwrap_err().to_string().starts_with("you may not patch workflowexecutions.kubernaut.ai: "));
+    let (away, _) = tried(|_, _, _| status(503, "the server is shutting down")).await;
+    assert!(away.unwrap_err().to_string().starts_with("no answer from the API server after 5 tries: "));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::preflight::Preflight;
 use super::{Ended, output, yaml};
-use crate::convert::{KINDS, Unconvertible, Version, convert};
+use crate::convert::{KINDS, Unconvertible, Version, bring_home, convert};
 use crate::line::one_line;
 use crate::manifest::{self, Document};
 
@@ -75,7 +75,7 @@ impl Convert {
                 foreign.push(document.kind);
                 document.json
             } else {
-                match convert(&whole(&document), to) {
+                match bring_home(&whole(&document), to) {
                     Ok(converted) => String::from_utf8_lossy(&converted.json).into_owned(),
                     Err(error) => {
                         faults.add(format!("{}: {error}", document.place));
@@ -122,7 +122,9 @@ impl Convert {
                 found.take(Some(&document.place.to_string()), &whole(&document))?;
             }
         }
-        found.sum_up()?;
+        if self.files.is_empty() || !found.is_empty() {
+            found.sum_up()?;
+        }
         if let Some(advice) = found.advice().filter(|_| self.files.is_empty()) {
             eprintln!("lockkeeper: {advice}");
         }

@@ -12,7 +12,7 @@ use super::convert::To;
 use super::output::{self, Format, Paint};
 use super::{Ended, state};
 use crate::convert::{KINDS, Version};
-use crate::migrate::{Aim, Checked, Definition, Moved, Pass, Remains, Server, Step, Stray, Trouble, plan};
+use crate::migrate::{Aim, Checked, Definition, INSTALL, Moved, Pass, Remains, Server, Step, Stray, Trouble, plan};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -21,8 +21,8 @@ use crate::migrate::{Aim, Checked, Definition, Moved, Pass, Remains, Server, Ste
   lockkeeper migrate --to v1alpha1 && helm upgrade lockkeeper … --set crds.conversion=false
   lockkeeper migrate --to v1alpha1 --alone && helm uninstall lockkeeper
 
-The cluster is found as kubectl finds it; both kinds are moved, and lockkeeper must be there to convert. First every object goes
-there and back in memory; if one would not come home, nothing is written. Then each CRD stores VERSION, each object is written
+The cluster is found as kubectl finds it; both kinds are moved, and lockkeeper must be there to convert. First one object of
+each is converted on trial, and every object goes there and back in memory; if that fails, nothing is written. Then each CRD stores VERSION, each object is written
 once as it is, and VERSION remains alone in status.storedVersions, which says that nothing is stored otherwise.
 It may be interrupted and begun anew at any time: what is moved already is not written again. docs/migration.md has the rights
 that it needs and the way around it.
@@ -49,7 +49,7 @@ impl Migrate {
     pub fn run(self) -> anyhow::Result<Ended> {
         super::runtime()?.block_on(async {
             let stop = CancellationToken::new();
-            let server = Server::new(state::client().await?, stop.clone());
+            let server = Server::new(state::client("").await?, stop.clone()).telling(waits);
             let aim = Aim { to: self.to.into(), remains: if self.alone { Remains::Alone } else { Remains::Both } };
             let mut migration = Migration { server, aim, teller: Teller::new(self.output), kinds: Vec::new() };
             let ended = tokio::select! {
@@ -61,6 +61,12 @@ impl Migrate {
             migration.conclude(ended, self.dry_run)
         })
     }
+}
+
+/// Over the line of progress, if there is one.
+fn waits(why: &str) {
+    let clean = if std::io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
+    eprintln!("{clean}lockkeeper: {why}");
 }
 
 async fn asked_to_stop<T>(stop: CancellationToken) -> T {
@@ -111,6 +117,7 @@ impl Migration {
     async fn run(&mut self, dry_run: bool) -> Result<End, Trouble> {
         let began = Instant::now();
         self.look().await?;
+        self.try_conversion().await?;
         self.check().await?;
         if self.kinds.iter().any(|kind| kind.checked.as_ref().is_some_and(|checked| !checked.strays.is_empty())) {
             return Ok(End::Strays);
@@ -131,12 +138,14 @@ impl Migration {
 
     /// Reads both CRDs and plans for both, before anything is done to one.
     async fn look(&mut self) -> Result<(), Trouble> {
+        let server = self.server.hasty();
         for kind in KINDS {
             let plural = kind.name.to_lowercase() + "s";
-            let definition = match self.server.definition(&format!("{plural}.kubernaut.ai")).await {
+            let definition = match server.definition(&format!("{plural}.kubernaut.ai")).await {
                 // Whoever leaves asks only that nobody need them.
                 Err(Trouble::Refusal(refusal)) if self.aim.remains == Remains::Alone && refusal.is_missing() => {
-                    self.teller.say(&format!("{plural}.kubernaut.ai: not in this cluster"))?;
+                    let missing = "is not in this cluster and stores nothing; to have it,";
+                    self.teller.say(&format!("{plural}.kubernaut.ai {missing} {INSTALL}"))?;
                     continue;
                 }
                 definition => definition?,
@@ -151,6 +160,22 @@ impl Migration {
                 checked: None,
                 moved: Moved::default(),
             });
+        }
+        Ok(())
+    }
+
+    /// Nobody there to convert is found before a CRD stores another version.
+    async fn try_conversion(&self) -> Result<(), Trouble> {
+        let server = self.server.hasty();
+        for kind in self.kinds.iter().filter(|kind| kind.steps.contains(&Step::Rewrite)) {
+            let pass = Pass { server: &server, plural: &kind.plural, version: self.aim.to };
+            let versions = [self.aim.to, self.aim.to.other()];
+            let served: Vec<_> = versions.into_iter().filter(|version| kind.definition.serves(*version)).collect();
+            let tried = match pass.try_one(&served).await? {
+                Some(_) => "a trial conversion of one object works",
+                None => "no objects, nothing to convert",
+            };
+            self.teller.say(&format!("{}: {tried}", kind.definition.metadata.name))?;
         }
         Ok(())
     }
@@ -228,6 +253,9 @@ impl Migration {
         let named = kinds.iter().flat_map(|kind| &kind.moved.named);
         let again = "the same command goes on where this one stopped";
         match ended {
+            Ok(End::Done) if kinds.is_empty() => {
+                teller.say("nothing to do: neither CRD is in this cluster; lockkeeper can be uninstalled")?;
+            }
             Ok(End::Done) => teller.say(&next(aim, kinds.iter().all(|kind| kind.steps.is_empty())))?,
             Ok(End::WouldDo) => {
                 for kind in &kinds {
@@ -235,10 +263,14 @@ impl Migration {
                 }
                 teller.say("nothing was written; the same command without --dry-run does it")?;
             }
-            Ok(End::Strays) => return Ok(complain(strays, "would not come home: nothing was written")),
+            Ok(End::Strays) => {
+                let count = strays.clone().count();
+                return Ok(complain(strays, count, "would not come home: nothing was written"));
+            }
             Ok(End::Left) => {
                 return Ok(complain(
                     named,
+                    kinds.iter().map(|kind| kind.moved.left).sum(),
                     "left: storedVersions stays as it is; see what refuses them, then run the same command again",
                 ));
             }
@@ -274,21 +306,27 @@ fn no(why: &str) -> Ended {
 }
 
 /// Names some objects, and says what they all have in common.
-fn complain<'a>(strays: impl Iterator<Item = &'a Stray>, all: &str) -> Ended {
-    let strays: Vec<_> = strays.collect();
-    for stray in strays.iter().take(20) {
+fn complain<'a>(strays: impl Iterator<Item = &'a Stray>, count: usize, all: &str) -> Ended {
+    for stray in strays.take(20) {
         eprintln!("{}: {}", stray.object, stray.why);
     }
-    no(&format!("{} objects {all}", strays.len()))
+    no(&format!("{} {all}", counted(count)))
+}
+
+fn counted(objects: usize) -> String {
+    format!("{objects} {}", if objects == 1 { "object" } else { "objects" })
 }
 
 fn told_check(name: &str, checked: &Checked, paint: Paint) -> String {
     let Checked { objects, parking, strays } = checked;
     let home = match strays.len() {
+        0 if *objects == 1 => paint.good("it comes home"),
         0 => paint.good("all come home"),
+        1 => paint.bad("1 does not come home"),
         count => paint.bad(&format!("{count} do not come home")),
     };
-    format!("{name}: {objects} objects went there and back, {home}, {parking} park something")
+    let parks = if *parking == 1 { "parks" } else { "park" };
+    format!("{name}: {} went there and back, {home}, {parking} {parks} something", counted(*objects))
 }
 
 fn told_moves(name: &str, moved: &Moved) -> String {
@@ -311,7 +349,7 @@ fn told_plan(kind: &KindState, aim: Aim) -> String {
     let objects = kind.checked.as_ref().map_or(0, |checked| checked.objects);
     let would = kind.steps.iter().map(|step| match step {
         Step::Store => format!("store {to}"),
-        Step::Rewrite => format!("write {objects} objects once"),
+        Step::Rewrite => format!("write {} once", counted(objects)),
         Step::Trim => format!("set status.storedVersions to {to}"),
         Step::Retire => format!("serve {to} alone and set the conversion strategy to None"),
     });

@@ -57,6 +57,10 @@ impl Preflight {
         Self { json, ..Self::default() }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.objects == 0
+    }
+
     /// Every object came home.
     pub fn is_clear(&self) -> bool {
         self.strays + self.failed == 0
@@ -139,7 +143,7 @@ impl Preflight {
 
     /// Every object of a cluster, page by page: a page is all that is held.
     pub async fn check_cluster(&mut self) -> anyhow::Result<()> {
-        let client = state::client().await?;
+        let client = state::client("; name files instead").await?;
         let progress = std::io::stderr().is_terminal();
         for kind in KINDS {
             let mut trouble = Ok(());

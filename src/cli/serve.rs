@@ -85,7 +85,7 @@ impl Serve {
         super::runtime()?.block_on(async {
             let source = match self.state {
                 Some(folder) => Source::Folder(folder),
-                None => Source::Cluster(Box::new(state::client().await?)),
+                None => Source::Cluster(Box::new(state::client("; name a folder with --state instead").await?)),
             };
             run::serve(Plan {
                 settings,

@@ -58,7 +58,7 @@ fn load(folder: Option<&Path>, executions: &str) -> anyhow::Result<Arc<Index>> {
             Folder::open(folder, &index)?;
         }
         None => super::runtime()?.block_on(async {
-            let client = client().await?;
+            let client = client("; name a folder with --state instead").await?;
             list_once::<RemediationRequest>(&client, &index).await.context("cannot list remediationrequests")?;
             list_once::<WorkflowExecution>(&client, &index).await.context("cannot list workflowexecutions")?;
             list_runs::<PipelineRun>(&client, &index, executions).await;
@@ -77,13 +77,18 @@ async fn list_runs<T: Tracked>(client: &Client, index: &Index, namespace: &str) 
 }
 
 /// The cluster as kubectl finds it: KUBECONFIG, ~/.kube/config, in-cluster.
-pub(super) async fn client() -> anyhow::Result<Client> {
+/// `instead`: what else could be named.
+pub(super) async fn client(instead: &str) -> anyhow::Result<Client> {
     let mut config = Config::infer().await.map_err(|error| {
         let said = error.to_string();
         let said = said.rsplit("failed to read kubeconfig from ").next().unwrap_or_default();
-        anyhow::anyhow!(
-            "no cluster found by KUBECONFIG, ~/.kube/config or in-cluster; name a folder with --state instead: {said}"
-        )
+        let said = said.replace(['\'', '"'], "");
+        let said = if said.contains('(') && said.ends_with("))") {
+            said.trim_end_matches("))").to_owned() + ")"
+        } else {
+            said
+        };
+        anyhow::anyhow!("no cluster found by KUBECONFIG, ~/.kube/config or in-cluster{instead}: {said}")
     })?;
     // Our own loops decide when to try again, and say so.
     config.default_retry = false;

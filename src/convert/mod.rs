@@ -9,6 +9,7 @@
 mod aside;
 mod node;
 mod park;
+mod patch;
 mod shape;
 mod table;
 mod target;
@@ -22,6 +23,7 @@ pub use trip::{Trip, there_and_back};
 
 use node::Node;
 use park::Parked;
+use patch::Operation;
 use shape::{Side, carry};
 
 use crate::line::one_line;
@@ -107,11 +109,64 @@ pub struct Converted {
     pub parked: Vec<String>,
 }
 
-/// Turns an object into another version of itself.
+/// What an object is turned into.
+#[derive(Clone, Copy, Debug)]
+enum Landing {
+    /// What a cluster serves: `v1alpha1` is December 2025's, and the API server prunes by that.
+    Served(Version),
+    /// Whatever it was when it left this version.
+    Home(Version),
+}
+
+impl Landing {
+    fn version(self) -> Version {
+        match self {
+            Self::Served(version) | Self::Home(version) => version,
+        }
+    }
+}
+
+/// Turns an object into another version of itself, as a cluster serves it.
 ///
 /// # Errors
 /// What it is cannot be told.
 pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
+    land(text, Landing::Served(to))
+}
+
+/// The same for a file: what came from another shape of `v1alpha1` is in that shape again.
+///
+/// # Errors
+/// What it is cannot be told.
+pub fn bring_home(text: &str, to: Version) -> Result<Converted, Unconvertible> {
+    land(text, Landing::Home(to))
+}
+
+/// What an object says in another version, with all that it parks for that.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub json: String,
+    /// What it parks says something of the spec that is not seen of it here.
+    pub adds_to_spec: bool,
+}
+
+/// What an object says in another version, to be judged by: it is not on its way there, and nothing is parked anew.
+///
+/// # Errors
+/// What it is cannot be told.
+pub fn told(text: &str, version: Version) -> Result<Told, Unconvertible> {
+    let mut object = Node::json(text);
+    let (from, kind) = identify(&mut object)?;
+    if from == version {
+        return Ok(Told { json: text.to_owned(), adds_to_spec: false });
+    }
+    let annotation = park::annotation(&mut object);
+    let mut turned = turn(&mut object, from, kind, annotation.as_deref(), Landing::Served(version));
+    Ok(Told { json: turned.written(version, text.len()), adds_to_spec: turned.adds_to_spec })
+}
+
+fn land(text: &str, landing: Landing) -> Result<Converted, Unconvertible> {
+    let to = landing.version();
     let mut object = Node::json(text);
     let (version, kind) = identify(&mut object)?;
     if version == to {
@@ -119,28 +174,16 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
         return Ok(Converted { kind: kind.name, from: version, shape: None, json, parked: Vec::new() });
     }
     let annotation = park::annotation(&mut object);
-    let parked = annotation.as_deref().and_then(|annotation| park::take(&mut object, annotation, to));
-    let aside = aside::take(&mut object, kind);
-    let from = side(version, shape_of(&mut object, kind));
-    let there = side(to, parked.as_ref().map(|parked| parked.shape).unwrap_or_default());
-    // Opened once, for all the copies that are made of it.
-    for group in ["metadata", "spec", "status"] {
-        object.get(group).map(Node::open);
-    }
-    let mut other = object.clone();
-    park::strip(&mut other);
-    carry(&mut other, kind, from, there);
-    if let Some(parked) = &parked {
-        unpark(&mut other, parked, &mut object, &|object| carry(object, kind, there, from));
-    }
+    let mut turned = turn(&mut object, version, kind, annotation.as_deref(), landing);
+    let Turned { other, from, there, parked, .. } = &mut turned;
     let mut home = other.clone();
     park::strip(&mut home);
-    carry(&mut home, kind, there, from);
+    carry(&mut home, kind, *there, *from);
     if parked.is_some() {
         park::as_stripped(&mut home);
         park::as_stripped(&mut object);
     }
-    let told_shape = match from {
+    let told_shape = match *from {
         Side::V1alpha1(shape) => Some(shape),
         Side::Hub => None,
     };
@@ -150,15 +193,62 @@ pub fn convert(text: &str, to: Version) -> Result<Converted, Unconvertible> {
     let mut told = Vec::new();
     if bare || shape != Shape::default() || !home.same(&mut object) {
         park::as_stripped(&mut home);
-        let patch = park::difference(&mut home, &mut object);
-        told.extend(patch.iter().map(park::Operation::pointer));
-        park::put(&mut other, Parked { home: version, shape, patch });
+        park::as_annotated(&mut home, &mut object);
+        let patch = patch::difference(&mut home, &mut object);
+        told.extend(patch.iter().map(Operation::pointer));
+        park::put(other, Parked { home: version, shape, patch });
     }
-    other.put("apiVersion", Node::string(&format!("{GROUP}/{}", to.as_str())));
-    aside::put_back(&mut other, aside);
-    let mut json = Vec::with_capacity(text.len() + 256);
-    other.write(&mut json);
-    Ok(Converted { kind: kind.name, from: version, shape: told_shape, json, parked: told })
+    let json = turned.written(to, text.len());
+    Ok(Converted { kind: kind.name, from: version, shape: told_shape, json: json.into_bytes(), parked: told })
+}
+
+/// An object that was turned, but for what is parked of it.
+struct Turned<'a> {
+    other: Node<'a>,
+    from: Side,
+    there: Side,
+    parked: Option<Parked<'a>>,
+    aside: aside::Aside<'a>,
+    adds_to_spec: bool,
+}
+
+impl Turned<'_> {
+    fn written(&mut self, version: Version, about: usize) -> String {
+        self.other.put("apiVersion", Node::string(&format!("{GROUP}/{}", version.as_str())));
+        aside::put_back(&mut self.other, std::mem::take(&mut self.aside));
+        self.other.written(about + 256)
+    }
+}
+
+/// Turns what is seen of an object, and takes back what was parked for the version that it is turned into.
+fn turn<'a>(
+    object: &mut Node<'a>,
+    version: Version,
+    kind: &Kind,
+    annotation: Option<&'a str>,
+    landing: Landing,
+) -> Turned<'a> {
+    let parked = park::take(object, annotation, landing);
+    let aside = aside::take(object, kind);
+    let from = side(version, shape_of(object, kind));
+    let there = side(landing.version(), parked.as_ref().map(|parked| parked.shape).unwrap_or_default());
+    // Opened once, for all the copies that are made of it.
+    for group in ["metadata", "spec", "status"] {
+        object.get(group).map(Node::open);
+    }
+    let mut other = object.clone();
+    park::strip(&mut other);
+    carry(&mut other, kind, from, there);
+    let mut adds_to_spec = false;
+    if let Some(parked) = &parked {
+        let mut seen = other.get("spec").cloned();
+        unpark(&mut other, parked, object, &|object| carry(object, kind, there, from));
+        adds_to_spec = match (&mut seen, other.get("spec")) {
+            (Some(seen), Some(spec)) => !spec.same(seen),
+            (seen, spec) => seen.is_some() != spec.is_some(),
+        };
+    }
+    Turned { other, from, there, parked, aside, adds_to_spec }
 }
 
 fn said(object: &mut Node<'_>, path: &str) -> Option<String> {
@@ -222,7 +312,7 @@ fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>,
         back(&mut said);
         said
     };
-    let patch = park::in_order(&parked.patch);
+    let patch = patch::in_order(&parked.patch);
     if patch.is_empty() {
         return park::restore_metadata(object, &parked.patch);
     }
@@ -233,7 +323,7 @@ fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>,
     for _ in 0..(TRIED / weight.max(1)).clamp(TRIES_MIN, TRIES) {
         let Some(some) = left.pop() else { break };
         let mut candidate = object.clone();
-        park::apply(some, &mut candidate);
+        patch::apply(some, &mut candidate);
         if park::is_harmless(&mut visible, &mut said(&candidate), source) {
             *object = candidate;
         } else if some.len() > 1 {

@@ -233,6 +233,14 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// JSON of about so many bytes.
+    pub fn written(&self, about: usize) -> String {
+        let mut out = Vec::with_capacity(about);
+        self.write(&mut out);
+        // All of it was text.
+        String::from_utf8(out).unwrap_or_default()
+    }
+
     pub fn into_owned(self) -> Node<'static> {
         match self {
             Self::Text(text) => Node::Text(Cow::Owned(text.into_owned())),

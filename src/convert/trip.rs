@@ -1,6 +1,6 @@
 //! There and back: what a conversion would park, and whether an object comes home as it was.
 
-use super::{Converted, Shape, Unconvertible, Version, convert, same};
+use super::{Converted, Shape, Unconvertible, Version, bring_home, convert, same};
 
 /// An object that went there and back.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub fn there_and_back(object: &str) -> Result<Trip, Unconvertible> {
     let Converted { kind, from, .. } = convert(object, Version::V1beta1)?;
     let to = from.other();
     let there = convert(object, to)?;
-    let home = convert(&String::from_utf8_lossy(&there.json), from)?;
+    let home = bring_home(&String::from_utf8_lossy(&there.json), from)?;
     let identical = same(&String::from_utf8_lossy(&home.json), object);
     Ok(Trip { kind, from, shape: there.shape, to, parked: there.parked, identical })
 }

@@ -7,8 +7,9 @@
 
 mod pass;
 mod plan;
+mod probe;
 mod server;
 
 pub use pass::{Checked, Moved, Pass, Stray};
-pub use plan::{Aim, Definition, Refusal, Remains, Step, plan};
+pub use plan::{Aim, Definition, INSTALL, Refusal, Remains, Step, plan};
 pub use server::{Server, Trouble};

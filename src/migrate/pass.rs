@@ -13,6 +13,7 @@ use crate::line::one_line;
 
 /// Enough to hide the way there and back; few enough to leave the API server to others.
 const IN_FLIGHT: usize = 8;
+const PAGE: u32 = 500;
 /// Seconds in which an API server must have heard of a CRD's change.
 const NOTICED_WITHIN: u32 = 20;
 /// Lists that expire again and again are too slow for this server's history.
@@ -73,17 +74,24 @@ enum Outcome {
 }
 
 #[derive(Deserialize)]
-struct Named {
-    metadata: Name,
+pub(super) struct Named {
+    pub metadata: Name,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Name {
-    name: String,
+pub(super) struct Name {
+    pub name: String,
     #[serde(default)]
-    namespace: String,
+    pub namespace: String,
     resource_version: String,
+}
+
+impl Name {
+    pub fn path(&self, plural: &str, version: Version) -> String {
+        let Self { name, namespace, .. } = self;
+        format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{plural}/{name}", version.as_str())
+    }
 }
 
 impl Pass<'_> {
@@ -130,9 +138,8 @@ impl Pass<'_> {
     }
 
     async fn store_anew(&self, object: Name, since: Option<u64>) -> Result<Outcome, Trouble> {
+        let path = object.path(self.plural, self.version);
         let Name { name, namespace, resource_version } = object;
-        let path =
-            format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{}/{name}", self.version.as_str(), self.plural);
         let before = resource_version.parse::<u64>().ok();
         for _ in 0..NOTICED_WITHIN {
             match self.server.store_anew(&path, self.plural).await {
@@ -150,6 +157,10 @@ impl Pass<'_> {
         Err(Trouble::Unnoticed(format!("{}.kubernaut.ai", self.plural)))
     }
 
+    pub(super) fn list_path(&self) -> String {
+        format!("/apis/kubernaut.ai/{}/{}", self.version.as_str(), self.plural)
+    }
+
     /// A list that expired midway goes on with the token that comes with that answer, else anew: no object is left out,
     /// one that was seen may come again.
     async fn each_page<T: DeserializeOwned>(
@@ -157,10 +168,10 @@ impl Pass<'_> {
         accept: &str,
         mut take: impl AsyncFnMut(Vec<T>) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
-        let path = format!("/apis/kubernaut.ai/{}/{}", self.version.as_str(), self.plural);
+        let path = self.list_path();
         let (mut token, mut expired) = (None, 0);
         loop {
-            let page = match self.server.page::<T>(&path, accept, token.as_deref()).await {
+            let page = match self.server.page::<T>(&path, accept, PAGE, token.as_deref()).await {
                 Err(Trouble::Expired(next)) if expired < EXPIRED_MAX => {
                     expired += 1;
                     token = next;

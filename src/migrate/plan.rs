@@ -54,10 +54,13 @@ impl Step {
     }
 }
 
+/// How a CRD comes into a cluster.
+pub const INSTALL: &str = "install the chart, or: lockkeeper crds | kubectl apply --server-side -f -";
+
 /// Why nothing is done, and what to do first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("{0} is not in this cluster: install the chart, or apply what lockkeeper crds prints")]
+    #[error("{0} is not in this cluster: {INSTALL}")]
     Missing(String),
     #[error("{0} is being deleted, and its objects with it")]
     Deleting(String),

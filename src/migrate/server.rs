@@ -1,5 +1,6 @@
 //! The API server: one question at a time, asked again while it is busy or away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -8,9 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
-use serde::Deserialize;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{self, Definition, FIELD_MANAGER, Refusal, Step};
@@ -25,7 +28,12 @@ const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 /// A server that wants to be left alone for longer is away.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
-const PAGE: u32 = 500;
+/// Where nothing is begun yet somebody sits before it: four seconds in all, or one answer that takes longer.
+const HASTY_TRIES: u32 = 5;
+const HASTY_WAIT: Duration = Duration::from_secs(10);
+/// A hitch that passes is nothing to tell; so many in a row are, or one that takes long, and then not each of them.
+const TOLD_AFTER: u32 = 3;
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// What a question came to instead of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +48,13 @@ pub enum Trouble {
     Unknown,
     #[error("the API server refused ({0}): {1}")]
     Refused(u16, String),
-    #[error("no answer from the API server after {TRIES} tries: {0}")]
-    Away(String),
+    #[error("no answer from the API server after {tries} {}: {said}", if *tries == 1 { "try" } else { "tries" })]
+    Away { tries: u32, said: String },
+    #[error(
+        "{0}: a trial conversion failed and nothing was written: {1}; \
+         start lockkeeper, or see its log and the address in the CRD's spec.conversion"
+    )]
+    Unconverted(String, String),
     #[error("the API server's answer is not what it should be: {0}")]
     Odd(String),
     #[error("the list expires faster than it can be read")]
@@ -59,19 +72,42 @@ pub enum Trouble {
 pub struct Server {
     client: Client,
     stop: CancellationToken,
+    tries: u32,
+    /// Past so long nothing is asked again.
+    patience: Duration,
+    tell: Arc<dyn Fn(&str) + Send + Sync>,
+    told: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Page<T> {
     #[serde(default)]
     pub metadata: ListMeta,
+    #[serde(deserialize_with = "null_is_none", bound(deserialize = "T: Deserialize<'de>"))]
     pub items: Vec<T>,
+}
+
+/// Go writes an empty list as null. One that is missing stays an error: what has no items is no list.
+fn null_is_none<'de, T: Deserialize<'de>, D: Deserializer<'de>>(items: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(items)?.unwrap_or_default())
 }
 
 impl Server {
     #[must_use]
     pub fn new(client: Client, stop: CancellationToken) -> Self {
-        Self { client, stop }
+        Self { client, stop, tries: TRIES, patience: Duration::MAX, tell: Arc::new(|_| ()), told: Arc::default() }
+    }
+
+    /// Says there why it waits.
+    #[must_use]
+    pub fn telling(self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { tell: Arc::new(tell), ..self }
+    }
+
+    /// The same, that gives up soon.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        Self { tries: HASTY_TRIES, patience: HASTY_WAIT, ..self.clone() }
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -118,7 +154,7 @@ impl Server {
             Err(Hitch::Final(Trouble::Refused(409, _)) | Hitch::Passing { code: Some(409), .. }) => {
                 Err(Trouble::Changed(name.clone()))
             }
-            Err(Hitch::Passing { said, .. }) => Err(Trouble::Away(said)),
+            Err(Hitch::Passing { said, .. }) => Err(Trouble::Away { tries: 1, said }),
             Err(Hitch::Final(trouble)) => Err(trouble),
             Ok(text) => parsed(&text),
         }
@@ -128,10 +164,11 @@ impl Server {
         &self,
         path: &str,
         accept: &str,
+        limit: u32,
         token: Option<&str>,
     ) -> Result<Page<T>, Trouble> {
         let token = token.map(|token| format!("&continue={}", escaped(token))).unwrap_or_default();
-        let request = Request::get(format!("{path}?limit={PAGE}{token}")).header(header::ACCEPT, accept);
+        let request = Request::get(format!("{path}?limit={limit}{token}")).header(header::ACCEPT, accept);
         parsed(&self.ask(request, Vec::new(), &format!("list {}.kubernaut.ai", plural(path))).await?)
     }
 
@@ -147,32 +184,50 @@ impl Server {
         struct Versioned {
             resource_version: String,
         }
-        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+        let stored: Stored = parsed(&self.patch_nothing(path, kind, "").await?)?;
+        Ok(stored.metadata.resource_version)
+    }
+
+    /// Goes the same way and ends before anything is written.
+    pub(super) async fn pretend_to_store(&self, path: &str, kind: &str) -> Result<(), Trouble> {
+        self.patch_nothing(path, kind, "&dryRun=All").await.map(drop)
+    }
+
+    async fn patch_nothing(&self, path: &str, kind: &str, how: &str) -> Result<String, Trouble> {
+        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}{how}"))
             .header(header::CONTENT_TYPE, "application/merge-patch+json")
             .header(header::ACCEPT, METADATA);
-        let right = format!("patch {kind}.kubernaut.ai");
-        let stored: Stored = parsed(&self.ask(request, json!({}).to_string().into_bytes(), &right).await?)?;
-        Ok(stored.metadata.resource_version)
+        self.ask(request, json!({}).to_string().into_bytes(), &format!("patch {kind}.kubernaut.ai")).await
     }
 
     async fn ask(&self, request: hyper::http::request::Builder, body: Vec<u8>, right: &str) -> Result<String, Trouble> {
         let request = request_of(request, body)?;
-        let mut last = String::new();
-        for attempt in 0..TRIES {
-            match self.once(&request, right).await {
+        let (began, mut tries) = (Instant::now(), 0);
+        loop {
+            let (said, wait) = match self.once(&request, right).await {
                 Ok(text) => return Ok(text),
                 Err(Hitch::Final(trouble)) => return Err(trouble),
-                Err(Hitch::Passing { said, wait, .. }) => {
-                    last = said;
-                    let backoff = (BACKOFF * 2_u32.saturating_pow(attempt)).min(BACKOFF_MAX);
-                    let wait = wait.unwrap_or_default().min(RETRY_AFTER_MAX).max(backoff);
-                    if attempt + 1 < TRIES {
-                        self.pause(wait).await?;
-                    }
-                }
+                Err(Hitch::Passing { said, wait, .. }) => (said, wait),
+            };
+            let backoff = (BACKOFF * 2_u32.saturating_pow(tries)).min(BACKOFF_MAX);
+            let wait = wait.unwrap_or_default().min(RETRY_AFTER_MAX).max(backoff);
+            tries += 1;
+            if tries >= self.tries || began.elapsed() >= self.patience {
+                return Err(Trouble::Away { tries, said });
             }
+            if tries >= TOLD_AFTER || began.elapsed() + wait >= TOLD_EVERY {
+                self.tell(&said);
+            }
+            self.pause(wait).await?;
         }
-        Err(Trouble::Away(last))
+    }
+
+    fn tell(&self, said: &str) {
+        let mut told = self.told.lock();
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            *told = Some(Instant::now());
+            (self.tell)(&format!("no answer from the API server yet, waiting: {said}"));
+        }
     }
 
     /// Waits, unless it is to stop.
@@ -187,7 +242,17 @@ impl Server {
     }
 
     async fn once(&self, request: &Request<Vec<u8>>, right: &str) -> Result<String, Hitch> {
-        match tokio::time::timeout(CALL, self.exchange(request.clone())).await {
+        let mut exchange = std::pin::pin!(self.exchange(request.clone()));
+        let answer = async {
+            match tokio::time::timeout(TOLD_EVERY, &mut exchange).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    self.tell(&format!("silent for {} s", TOLD_EVERY.as_secs()));
+                    exchange.await
+                }
+            }
+        };
+        match tokio::time::timeout(CALL, answer).await {
             Err(_) => Err(Hitch::passing(format!("silent for {} s", CALL.as_secs()))),
             Ok(Err(error)) => Err(Hitch::passing(one_line(&root(&error).to_string(), 300))),
             Ok(Ok(Answer { code: 200..300, text, .. })) => Ok(text),

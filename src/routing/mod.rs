@@ -53,6 +53,8 @@ pub fn malformed(causes: Vec<Cause>, policy: &Policy, now: Timestamp) -> Verdict
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Spec,
+    /// What an annotation parks would say of the spec, in the other version, what is not seen of it.
+    ParkedSpec,
     /// What an annotation parks would change the status, which has writes of its own.
     ParkedStatus,
 }
@@ -63,6 +65,7 @@ pub fn change(change: Option<Change>, policy: &Policy, now: Timestamp) -> Verdic
     let hold = |change| {
         let (reason, because) = match change {
             Change::Spec => (Reason::SpecImmutable, Because::SpecChanged),
+            Change::ParkedSpec => (Reason::AnnotationReserved, Because::ParkedSpec),
             Change::ParkedStatus => (Reason::AnnotationReserved, Because::ParkedStatus),
         };
         Hold { reason, because, by: None, end: End::Never }
@@ -234,6 +237,8 @@ mod tests {
             changed.message().unwrap().starts_with("SpecImmutable: the spec of a WorkflowExecution cannot change;")
         );
         let parked = change(Some(Change::ParkedStatus), &policy, now());
+        assert_eq!((reason(&parked), parked.code()), (Some("AnnotationReserved"), 403));
+        let parked = change(Some(Change::ParkedSpec), &policy, now());
         assert_eq!((reason(&parked), parked.code()), (Some("AnnotationReserved"), 403));
         assert!(change(None, &policy, now()).admitted());
         let unasked = unasked(&policy, now());

@@ -244,6 +244,8 @@ pub enum Because {
         max: Duration,
     },
     SpecChanged,
+    /// An annotation says of the spec, in the other version, what is not seen of it.
+    ParkedSpec,
     /// An annotation says of the status, in the other version, what no status write said.
     ParkedStatus,
 }

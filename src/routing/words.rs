@@ -129,6 +129,9 @@ impl fmt::Display for What<'_> {
             Because::SpecChanged => {
                 f.write_str("the spec of a WorkflowExecution cannot change; create a new WorkflowExecution instead")
             }
+            Because::ParkedSpec => f.write_str(
+                "the annotation lockkeeper.kubernaut.ai/legacy would add to the spec in v1beta1; take it away, or create what `lockkeeper convert --to v1beta1` makes of it",
+            ),
             Because::ParkedStatus => f.write_str(
                 "the annotation lockkeeper.kubernaut.ai/legacy would change the status in another version; leave it as it was read",
             ),

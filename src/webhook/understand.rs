@@ -18,7 +18,7 @@ pub enum Question {
     Create(Request),
     /// A candidate that makes no sense.
     Malformed(Vec<Cause>),
-    /// May it be changed so?
+    /// May it be changed so, or begin so?
     Change(Option<Change>),
     /// Nothing that the gate judges; the text is a warning to the caller.
     Nothing(Option<String>),
@@ -49,18 +49,15 @@ impl Review<'_> {
     }
 }
 
-/// Whether an annotation may park something in it.
+/// Whether something may be parked in it.
 fn parks(object: &RawValue) -> bool {
-    object.get().contains(convert::LEGACY)
+    object.get().contains(convert::LEGACY) || object.get().contains("\"parked\"")
 }
 
-/// What it is in a version. What it parks comes true there: a target's cluster, say, that its own version has no member for.
+/// What it says in a version. What it parks comes true there: a target's cluster, say, that its own version has no member for.
 fn read_in(version: Version, object: &RawValue) -> Cow<'_, RawValue> {
-    let other = || {
-        let converted = convert::convert(object.get(), version).ok()?;
-        RawValue::from_string(String::from_utf8(converted.json).ok()?).ok()
-    };
-    other().map_or(Cow::Borrowed(object), Cow::Owned)
+    let told = || RawValue::from_string(convert::told(object.get(), version).ok()?.json).ok();
+    told().map_or(Cow::Borrowed(object), Cow::Owned)
 }
 
 /// What a write changes. A status has writes of its own, and this is none of them: where it changes, an annotation does it.
@@ -85,8 +82,11 @@ fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
 }
 
 fn create(object: &RawValue, namespace: Option<&str>, name: Option<&str>) -> Result<Question, Fault> {
-    let stored = if parks(object) { read_in(Version::V1beta1, object) } else { Cow::Borrowed(object) };
-    match Candidate::from_json(stored.get(), namespace) {
+    // It is judged by what is seen of it, so nothing else may be stored.
+    if parks(object) && convert::told(object.get(), Version::V1beta1).is_ok_and(|told| told.adds_to_spec) {
+        return Ok(Question::Change(Some(Change::ParkedSpec)));
+    }
+    match Candidate::from_json(object.get(), namespace) {
         Ok(mut candidate) => {
             // The request names what the object leaves to it.
             candidate.name = candidate.name.or_else(|| name.filter(|name| !name.is_empty()).map(Into::into));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::runs;
 use crate::stage::{self, CHART, World, in_seconds, wfe};
 use crate::status::scene::{self, Tekton};
-use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Process, eventually};
+use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Output, Process, eventually};
 
 pub const RELEASE_NAMESPACE: &str = "gate";
 
@@ -115,6 +115,56 @@ async fn crds_of_others_are_never_replaced() {
     );
     let aside = [&install[..], &["--set", "crds.install=false"]].concat();
     server.helm(ADMIN, &aside, None).await.expect_success();
+}
+
+/// Whoever applied the CRDs and Helm both write all versions as one list.
+const CONFLICT: &str = "conflict with \"kubectl\": .spec.versions";
+
+#[tokio::test]
+async fn crds_that_were_applied_are_taken_over() {
+    let Some(server) = applied_by_hand().await else { return };
+    let values = ["--set", "webhook.url=https://127.0.0.1:9", "--create-namespace"];
+    let refused = helm(&server, "install", &values).await.expect_failure();
+    assert!(refused.stderr.contains("invalid ownership metadata"), "{refused}");
+    let refused = helm(&server, "install", &[&values[..], &["--take-ownership"]].concat()).await.expect_failure();
+    assert!(refused.stderr.contains(CONFLICT), "{refused}");
+
+    // What failed is a release by now.
+    let taking = [&values[..], &["--take-ownership", "--force-conflicts"]].concat();
+    let refused = helm(&server, "install", &taking).await.expect_failure();
+    assert!(refused.stderr.contains("cannot reuse a name that is still in use"), "{refused}");
+    helm(&server, "upgrade", &[&taking[..], &["--install"]].concat()).await.expect_success();
+
+    // From then on they are Helm's.
+    let other = ["--reuse-values", "--set", "webhook.url=https://127.0.0.1:10"];
+    helm(&server, "upgrade", &other).await.expect_success();
+    let crd = object(&server, &["crd", "workflowexecutions.kubernaut.ai"]).await;
+    assert_eq!(crd["spec"]["conversion"]["webhook"]["clientConfig"]["url"], "https://127.0.0.1:10/convert");
+    assert_eq!(crd["spec"]["versions"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn crds_that_were_applied_as_the_chart_has_them_conflict_when_they_change() {
+    let Some(server) = applied_by_hand().await else { return };
+    let alone = ["--set", "webhook.url=https://127.0.0.1:9,crds.conversion=false"];
+    let taking = [&alone[..], &["--create-namespace", "--take-ownership"]].concat();
+    helm(&server, "install", &taking).await.expect_success();
+    let both = ["--reuse-values", "--set", "crds.conversion=true"];
+    let refused = helm(&server, "upgrade", &both).await.expect_failure();
+    assert!(refused.stderr.contains(CONFLICT), "{refused}");
+    helm(&server, "upgrade", &[&both[..], &["--force-conflicts"]].concat()).await.expect_success();
+}
+
+/// `lockkeeper crds | kubectl apply --server-side -f -`
+async fn applied_by_hand() -> Option<ApiServer> {
+    let server = support::own_bench_or_skip(Options::default()).await?;
+    server.kubectl(ADMIN, &["apply", "--server-side", "-f", "-"], Some(&stage::crds())).await.expect_success();
+    Some(server)
+}
+
+async fn helm(server: &ApiServer, verb: &str, more: &[&str]) -> Output {
+    let release = [verb, "lockkeeper", CHART, "--namespace", RELEASE_NAMESPACE, "--no-hooks"];
+    server.helm(ADMIN, &[&release[..], more].concat(), None).await
 }
 
 /// The binary on this host, with the arguments, configuration, pair and service account that the chart gives a pod.

@@ -271,6 +271,59 @@ async fn a_forged_annotation_is_refused_where_it_would_say_something() {
     assert_eq!(hub.get("we").await.unwrap().data, before.data);
 }
 
+/// A spec that nobody sees is not stored.
+#[tokio::test]
+async fn a_creation_says_no_more_than_is_seen() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "begins").await;
+    world.request("free", "a", json!({"overallPhase": "Analyzing"})).await;
+    let mut forged = stage::wfe(&world.namespace, "we", "free", &world.target("free"));
+    let patch = json!([{"op": "add", "path": "/spec/target/clusterID", "value": "elsewhere"}]);
+    let text = json!({"home": HUB, "patch": patch}).to_string();
+    forged["metadata"]["annotations"] = json!({"lockkeeper.kubernaut.ai/legacy": text});
+    world.refused(&forged, "AnnotationReserved").await;
+}
+
+/// What came from another shape, and what others have filled the annotations of, is read and written in v1alpha1 like all else.
+#[tokio::test]
+async fn strange_objects_outlive_a_status_write_in_v1alpha1() {
+    let Some(stage) = shared().await else { return };
+    let world = World::new(&stage.server, "strange").await;
+    let legacy = |text: String| json!({"lockkeeper.kubernaut.ai/legacy": text});
+    let shaped = json!({"home": "v1alpha1", "shape": "1.5.7", "patch": []}).to_string();
+    let strange = [
+        ("shaped", legacy(shaped)),
+        ("quoted", legacy("\"".repeat(200_000))),
+        ("full", json!({"filler": "x".repeat(262_144 - 6)})),
+        ("nearly", json!({"filler": "x".repeat(262_144 - 6 - 70)})),
+    ];
+    let [old, hub] = [OLD, HUB].map(|version| world.api_in(version, "WorkflowExecution"));
+    for (name, annotations) in &strange {
+        world.request(&format!("rr-{name}"), name, json!({"overallPhase": "Analyzing"})).await;
+        let mut object = hub_wfe(&world.namespace, name, &format!("rr-{name}"), &world.target(name));
+        object["spec"]["workflowRef"]["executionEngine"] = json!("job");
+        object["metadata"]["annotations"] = annotations.clone();
+        world.admitted(&object).await;
+    }
+    assert_eq!(old.list(&ListParams::default()).await.unwrap().items.len(), strange.len());
+    for (name, _) in strange {
+        let before = hub.get(name).await.unwrap();
+        let mut object = old.get(name).await.unwrap();
+        assert_eq!(
+            object.data["spec"]["workflowRef"]["containerImage"],
+            before.data["spec"]["workflowRef"]["executionBundle"]
+        );
+        object.data["status"] = status(OLD, "WorkflowExecution");
+        old.replace_status(name, &PostParams::default(), &object).await.unwrap();
+        let label = Patch::Merge(json!({"metadata": {"labels": {"patched-in": OLD}}}));
+        old.patch(name, &PatchParams::default(), &label).await.unwrap();
+        let after = hub.get(name).await.unwrap();
+        assert!(after.data["spec"] == before.data["spec"], "{name}: {}", after.data["spec"]);
+        assert_eq!(after.data["status"], status(HUB, "WorkflowExecution"), "{name}");
+        assert_eq!(after.metadata.annotations, before.metadata.annotations, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn the_gate_the_amender_and_the_guard_know_both_versions() {
     let Some(stage) = shared().await else { return };
@@ -362,19 +415,61 @@ pub fn stored() -> usize {
     std::env::var("LOCKKEEPER_STORED").map_or(500, |count| count.parse().unwrap())
 }
 
-#[tokio::test]
-async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
-    let Some(server) = support::own_bench_or_skip(Options::default()).await else { return };
+/// The chart with v1alpha1 alone, and nobody there to answer; the port at which somebody will be.
+async fn install_v1alpha1_alone(server: &support::ApiServer) -> u16 {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("webhook.url=https://127.0.0.1:{port}");
-    let common = ["lockkeeper", CHART, "--namespace", RELEASE_NAMESPACE, "--no-hooks"];
-    // Nobody answers while the objects are written.
     let values = ["--set", &url, "--set", "crds.conversion=false", "--set", "webhook.failurePolicy=Ignore"];
-    let install = [&["install", "--create-namespace"], &common[..], &values].concat();
+    let install = [&["install", "--create-namespace"], &RELEASE[..], &values].concat();
     server.helm(ADMIN, &install, None).await.expect_success();
     let crds =
         ["wait", "--for=condition=Established", "--timeout=20s", "crd", "-l", "app.kubernetes.io/name=lockkeeper"];
     server.kubectl(ADMIN, &crds, None).await.expect_success();
+    port
+}
+
+const RELEASE: [&str; 5] = ["lockkeeper", CHART, "--namespace", RELEASE_NAMESPACE, "--no-hooks"];
+
+async fn upgrade(server: &support::ApiServer, value: &str) -> support::Output {
+    let args = [&["upgrade"], &RELEASE[..], &["--reuse-values", "--set", value]].concat();
+    server.helm(ADMIN, &args, None).await
+}
+
+/// Its first list is of the hub, of objects that are stored otherwise: nobody but itself could convert them.
+#[tokio::test]
+async fn a_gate_that_starts_after_the_upgrade_becomes_ready_by_its_own_conversion() {
+    let Some(server) = support::own_bench_or_skip(Options::default()).await else { return };
+    let port = install_v1alpha1_alone(&server).await;
+    let world = World::new(&server, "alone").await;
+    store(&world, 20).await;
+    let before = lists(&world, OLD).await;
+    upgrade(&server, "crds.conversion=true").await.expect_success();
+    eventually("v1beta1 is served and nobody converts", NEXT_LOOK, || async {
+        // The API server says 429, again and again, while its watch cache cannot be filled.
+        match tokio::time::timeout(Duration::from_secs(2), try_lists(&world, HUB)).await {
+            Err(_) => Ok(()),
+            Ok(Err(kube::Error::Api(status))) if status.code != 404 => Ok(()),
+            Ok(other) => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let process = run_as_the_chart_says(&server, port).await;
+    let (_, admin) = stage::addresses(&process).unwrap();
+    eventually("it is ready", NEXT_LOOK, || async {
+        let (code, body) = stage::curl(&[&format!("{admin}/readyz")]);
+        let listed = body.contains("workflowexecutions: 10 objects, 0 unreadable");
+        if code == 200 && listed { Ok(()) } else { Err(format!("{code} {body}\n{}", process.log_tail(9))) }
+    })
+    .await;
+    assert!(process.log_text().contains("/apis/kubernaut.ai/v1beta1/workflowexecutions"), "it read another version");
+    assert_eq!(lists(&world, OLD).await, before);
+    lists(&world, HUB).await.iter().flatten().for_each(|object| is_whole(&world, HUB, object));
+}
+
+#[tokio::test]
+async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
+    let Some(server) = support::own_bench_or_skip(Options::default()).await else { return };
+    let port = install_v1alpha1_alone(&server).await;
     let world = World::new(&server, "upgraded").await;
     let count = stored();
     store(&world, count).await;
@@ -384,8 +479,7 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
     let hostile = hostile(&odd).await;
 
     let process = run_as_the_chart_says(&server, port).await;
-    let upgrade = [&["upgrade"], &common[..], &["--reuse-values", "--set", "crds.conversion=true"]].concat();
-    server.helm(ADMIN, &upgrade, None).await.expect_success();
+    upgrade(&server, "crds.conversion=true").await.expect_success();
     let before_it = Spent::on_conversions(&server, &process).await;
     let (hub, took) = cold_lists(&world).await;
     let spent = Spent::on_conversions(&server, &process).await.since(&before_it);
@@ -441,8 +535,7 @@ async fn what_was_stored_under_v1alpha1_alone_reads_in_both() {
         }
     }
     // Now v1alpha1 alone would be the end of them.
-    let back = [&["upgrade"], &common[..], &["--reuse-values", "--set", "crds.conversion=false"]].concat();
-    let refused = server.helm(ADMIN, &back, None).await.expect_failure();
+    let refused = upgrade(&server, "crds.conversion=false").await.expect_failure();
     assert!(refused.stderr.contains("are stored as v1beta1"), "{refused}");
     let crd = object(&server, &["crd", "workflowexecutions.kubernaut.ai"]).await;
     assert_eq!(crd["status"]["storedVersions"], json!([OLD, HUB]));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::chart::{RELEASE_NAMESPACE, object, run_as_the_chart_says};
@@ -124,6 +124,7 @@ async fn as_read(world: &World<'_>) -> Vec<(Option<String>, Option<BTreeMap<Stri
     objects.into_iter().map(|object| (object.metadata.uid, object.metadata.annotations, object.data)).collect()
 }
 
+/// C-20: both versions are served until nothing is stored in the old one, and only then is it trimmed.
 #[tokio::test]
 async fn storage_moves_is_interrupted_and_comes_back() {
     let Some(release) = Release::installed().await else { return };
@@ -243,11 +244,28 @@ async fn storage_moves_is_interrupted_and_comes_back() {
 async fn it_says_what_is_missing() {
     let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
     let none = migrate(&server, ADMIN, &[]).await.expect_failure();
-    assert!(
-        none.stderr.contains("remediationrequests.kubernaut.ai is not in this cluster: install the chart"),
-        "{none}"
+    let install = "install the chart, or: lockkeeper crds | kubectl apply --server-side -f -";
+    assert_eq!(
+        none.stderr,
+        format!("lockkeeper: remediationrequests.kubernaut.ai is not in this cluster: {install}\n")
     );
-    migrate(&server, ADMIN, &["--alone"]).await.expect_success();
+    let none = migrate(&server, ADMIN, &["--alone"]).await.expect_success();
+    let missing =
+        |kind: &str| format!("{kind}s.kubernaut.ai is not in this cluster and stores nothing; to have it, {install}\n");
+    let end = "nothing to do: neither CRD is in this cluster; lockkeeper can be uninstalled\n";
+    assert_eq!(none.stdout, missing("remediationrequest") + &missing("workflowexecution") + end);
+
+    let nowhere = server.folder().join("nowhere.yaml");
+    let cluster = json!({"name": "c", "cluster": {"server": "https://127.0.0.1:1"}});
+    let context = json!({"name": "c", "context": {"cluster": "c", "user": "c"}});
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c", "clusters": [cluster], "contexts": [context],
+                        "users": [{"name": "c", "user": {}}]});
+    std::fs::write(&nowhere, config.to_string()).unwrap();
+    let away = server.run(LOCKKEEPER.as_ref(), &nowhere, &["migrate", "--dry-run"], None).await.expect_failure();
+    let lines: Vec<_> = away.stderr.lines().collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("Connection refused")), "{away}");
+    assert!(lines[0].starts_with("lockkeeper: no answer from the API server yet, waiting: "), "{away}");
+    assert!(lines[1].starts_with("lockkeeper: no answer from the API server after 5 tries: "), "{away}");
 
     let foreign = stage::crds().replace("app.kubernetes.io/name: lockkeeper", "app.kubernetes.io/name: kubernaut");
     server.apply_crds(&foreign).await.unwrap();
@@ -262,6 +280,84 @@ async fn it_says_what_is_missing() {
         "lockkeeper: you may not get customresourcedefinitions.apiextensions.k8s.io/remediationrequests.kubernaut.ai: \
          docs/migration.md has the ClusterRole that migrate needs\n"
     );
+}
+
+/// A kind without objects has a list all the same, and its storedVersions too.
+#[tokio::test]
+async fn kinds_without_objects_move_too() {
+    let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
+    server.apply_crds(&stage::crds()).await.unwrap();
+    let gate = stage::start_gate(&server, "").await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    let world = World::new(&server, "empty").await;
+    eventually("v1beta1 is served", LONG, || async { try_lists(&world, HUB).await }).await;
+    let there_and_back = async |objects: usize| {
+        for to in [HUB, OLD] {
+            let dry = migrate(&server, ADMIN, &["--to", to, "--dry-run"]).await.expect_success();
+            assert!(
+                objects == 0 || dry.stdout.contains("would") && dry.stdout.contains("write 1 object once"),
+                "{dry}"
+            );
+            migrate(&server, ADMIN, &["--to", to]).await.expect_success();
+            for crd in crds(&server).await {
+                assert_eq!(crd["status"]["storedVersions"], json!([to]));
+            }
+            let stored = in_etcd(&server).await;
+            assert_eq!(stored.get(&api_version(to)).copied().unwrap_or_default(), objects, "{stored:?}");
+        }
+    };
+    there_and_back(0).await;
+    world.request("alone", "alone", json!({"overallPhase": "Analyzing"})).await;
+    there_and_back(1).await;
+    world.api("RemediationRequest").delete("alone", &DeleteParams::default()).await.unwrap();
+    world.admitted(&stage::wfe(&world.namespace, "alone", "alone", &world.target("alone"))).await;
+    there_and_back(1).await;
+}
+
+/// The conversion is tried before a CRD is written: with nobody there, only what has no objects moves.
+#[tokio::test]
+async fn nothing_is_written_while_nobody_converts() {
+    let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
+    server.apply_crds(&stage::crds()).await.unwrap();
+    let world = World::new(&server, "unconverted").await;
+    let gate = stage::start_gate_at(&server, "", &server.user(GATE).kubeconfig, &free_address()).await;
+    world.request("stored", "stored", json!({"overallPhase": "Analyzing"})).await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    eventually("v1beta1 is served", LONG, || async { try_lists(&world, HUB).await }).await;
+
+    // Also while the API server remembers what was converted.
+    gate.process.stop();
+    let before = crds(&server).await;
+    for args in [&["--dry-run"][..], &[], &["--to", OLD, "--dry-run"], &["--to", OLD], &["--to", OLD, "--alone"]] {
+        let failed = migrate(&server, ADMIN, args).await.expect_failure();
+        let lines: Vec<_> = failed.stderr.lines().collect();
+        let last = lines.last().copied().unwrap_or_default();
+        assert_eq!(failed.status, Some(2), "{failed}");
+        assert!(
+            last.starts_with(
+                "lockkeeper: remediationrequests.kubernaut.ai: a trial conversion failed and nothing was written: "
+            ) && last.contains("conversion webhook for kubernaut.ai/v1")
+                && last.contains("start lockkeeper, or see its log"),
+            "{failed}"
+        );
+        assert_eq!(crds(&server).await, before, "{args:?}");
+    }
+    gate.process.restart().unwrap();
+    let dry = eventually("somebody converts again", ACTION, || async {
+        let dry = migrate(&server, ADMIN, &["--dry-run"]).await;
+        if dry.success() { Ok(dry) } else { Err(dry.to_string()) }
+    })
+    .await;
+    assert!(dry.stdout.contains("remediationrequests.kubernaut.ai: a trial conversion of one object works\n"), "{dry}");
+    assert!(dry.stdout.contains("workflowexecutions.kubernaut.ai: no objects, nothing to convert\n"), "{dry}");
+
+    world.api("RemediationRequest").delete("stored", &DeleteParams::default()).await.unwrap();
+    gate.process.stop();
+    migrate(&server, ADMIN, &["--to", OLD, "--alone"]).await.expect_success();
+}
+
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// `helm uninstall` with its hook; this test is the kubelet that runs the Job.

@@ -1,7 +1,10 @@
 //! Objects out of the schema of a CRD: a pure function of a seed. Most of what it makes the schema would take; some of it only
 //! somebody would write who does not know the schema, or knows another one.
 
+use lockkeeper::convert::LEGACY;
 use serde_json::{Map, Value, json};
+
+use crate::versions::{ANNOTATIONS_MAX_BYTES, annotated, prune};
 
 /// A version of a kind, and what objects of it are made of.
 pub struct Generator {
@@ -33,6 +36,9 @@ impl Generator {
         }
         if dice.percent(90) {
             object.insert("metadata".into(), metadata(&mut dice));
+        }
+        if let Some(metadata) = object.get_mut("metadata").filter(|metadata| metadata["name"].is_string()) {
+            annotate(metadata, &self.api_version, &mut dice);
         }
         if dice.percent(3) {
             object.insert("odd".into(), any(&mut dice, 0));
@@ -98,34 +104,6 @@ impl Generator {
             members.insert(name.into(), any(dice, 0));
         }
         members
-    }
-}
-
-/// Takes out of an object of this schema what the API server takes out: members that the schema does not name.
-pub fn prune(object: &mut Value, schema: &Value) {
-    let Some(members) = object.as_object_mut() else { return };
-    members.retain(|name, _| matches!(&**name, "apiVersion" | "kind" | "metadata" | "spec" | "status"));
-    for name in ["spec", "status"] {
-        members.get_mut(name).into_iter().for_each(|member| prune_below(member, &schema["properties"][name]));
-    }
-}
-
-fn prune_below(value: &mut Value, schema: &Value) {
-    match value {
-        Value::Object(members) => {
-            let (named, others) = (&schema["properties"], &schema["additionalProperties"]);
-            let free = schema["x-kubernetes-preserve-unknown-fields"] == true;
-            members.retain(|name, _| free || others.is_object() || named.get(name).is_some());
-            for (name, member) in members {
-                match named.get(name) {
-                    Some(schema) => prune_below(member, schema),
-                    None if others.is_object() => prune_below(member, others),
-                    None => {}
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| prune_below(item, &schema["items"])),
-        _ => {}
     }
 }
 
@@ -296,4 +274,29 @@ fn metadata(dice: &mut Dice) -> Value {
         metadata["labels"] = json!({"app": "x"});
     }
     metadata
+}
+
+/// Annotations that somebody wrote who knows ours: for nobody's way home, or so long that nothing else has room.
+fn annotate(metadata: &mut Value, api_version: &str, dice: &mut Dice) {
+    let said = annotated(metadata);
+    let mut annotations = |name: &str, text: String| {
+        if !metadata["annotations"].is_object() {
+            metadata["annotations"] = json!({});
+        }
+        metadata["annotations"][name] = json!(text);
+    };
+    let (_, version) = api_version.split_once('/').unwrap_or_default();
+    let patch =
+        json!([{"op": "add", "path": "/spec/parameters", "value": {"a\"": "b"}}, {"op": "remove", "path": "/status"}]);
+    match dice.below(24) {
+        0 => annotations(LEGACY, json!({"home": version, "patch": patch}).to_string()),
+        1 => annotations(LEGACY, json!({"home": "v1alpha1", "shape": "1.5.7", "patch": patch}).to_string()),
+        2 => annotations(LEGACY, json!({"home": "v1alpha1", "shape": "2026-08", "patch": []}).to_string()),
+        3 => annotations(LEGACY, "garbage".into()),
+        _ => {}
+    }
+    if dice.percent(1) {
+        let left = dice.below(400) as usize;
+        annotations("filler", "x".repeat(ANNOTATIONS_MAX_BYTES - "filler".len() - said - 400 - left));
+    }
 }

@@ -99,7 +99,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   {{- $leaf = .Values._pair.cert -}}
 {{- end -}}
 lockkeeper.kubernaut.ai/pair: {{ $leaf | default (include "lockkeeper.caBundle" .) | sha256sum }}
-lockkeeper.kubernaut.ai/limits: {{ .Values.config.limits | default dict | toJson | sha256sum }}
+lockkeeper.kubernaut.ai/limits: {{ dig "limits" dict (.Values.config | default dict) | toJson | sha256sum }}
 {{- end -}}
 
 {{- define "lockkeeper.caBundle" -}}
