@@ -11,10 +11,14 @@ use serde_json::{Map, Value, json};
 
 use super::executor::{Event, StatusChange};
 use crate::api::facts::ObjectKey;
-use crate::convert::{KINDS, Shape, Version, convert};
+use crate::convert::{KINDS, Shape, Version, bring_home, convert};
+use crate::line::one_line;
 
 /// No call lasts longer: a leader that was cut off must know what it still does.
 const CALL: Duration = Duration::from_secs(8);
+
+/// Of an answer that is no JSON.
+const TEXT_MAX_CHARS: usize = 200;
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +132,8 @@ impl Stored {
         if let Some(members) = hub.as_object_mut() {
             members.insert("status".to_owned(), Value::Object(status));
         }
-        let there = convert(&hub.to_string(), self.version).map_err(|error| Failed::Odd(error.to_string()))?;
+        // Not in the shape that we would serve: the cluster may be Kubernaut's own, whose schema has only its own members.
+        let there = bring_home(&hub.to_string(), self.version).map_err(|error| Failed::Odd(error.to_string()))?;
         let there: Value = serde_json::from_slice(&there.json).map_err(|error| Failed::Odd(error.to_string()))?;
         let before = self.object.get("status").filter(|status| status.is_object());
         let nothing = json!({});
@@ -207,7 +212,8 @@ impl Objects {
         if status.is_success() {
             return Ok(text);
         }
-        let told: Value = serde_json::from_str(&text).unwrap_or_default();
+        // Where a kind is not served, and from what stands before the API server, a plain text comes.
+        let told = serde_json::from_str(&text).unwrap_or_else(|_| json!({"message": one_line(&text, TEXT_MAX_CHARS)}));
         let said = |member: &str| told.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
