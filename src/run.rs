@@ -17,7 +17,7 @@ use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Folder, Footing, Index, Pace, follow, follow_where_served};
 use crate::config::Settings;
 use crate::controller::executor::Rules;
-use crate::controller::{self, Candidate, Executor, Keeper, Timing};
+use crate::controller::{self, Candidate, Clearance, Executor, Keeper, Timing};
 use crate::telemetry::{Admin, CertificateRow, Condition, StateRow, Telemetry, admin_router};
 use crate::tls::{self, Pair, TlsVersion};
 use crate::webhook::{Gate, router};
@@ -115,9 +115,6 @@ fn hand(
 ) -> futures::future::BoxFuture<'static, ()> {
     let Source::Cluster(client) = source else { return Box::pin(std::future::ready(())) };
     let loops = &settings.loops;
-    if !loops.executor && !loops.routing_keeper {
-        return Box::pin(std::future::ready(()));
-    }
     let identity = controller::identity();
     let candidate = Candidate {
         leases: kube::Api::default_namespaced((**client).clone()),
@@ -127,6 +124,7 @@ fn hand(
     };
     let rules =
         Rules { namespace: settings.execution.namespace.as_str().into(), cooldown: settings.execution.cooldown.get() };
+    let clearance = Clearance { client: (**client).clone(), identity: identity.clone(), index: index.clone() };
     let executor = loops.executor.then(|| Executor {
         client: (**client).clone(),
         identity: identity.clone(),
@@ -141,15 +139,17 @@ fn hand(
         policy: policy.clone(),
     });
     let (executor, keeper) = (executor.map(Arc::new), keeper.map(Arc::new));
+    let clearance = Arc::new(clearance);
     let stop = stop.clone();
     let leading = tokio::spawn(candidate.lead(
         stop,
         |_| {},
         move || {
-            let (executor, keeper) = (executor.clone(), keeper.clone());
+            let (executor, keeper, clearance) = (executor.clone(), keeper.clone(), clearance.clone());
             // One that ends ends its life as the leader, and none ends by itself.
             async move {
                 tokio::join!(
+                    clearance.run(),
                     async {
                         if let Some(executor) = &executor {
                             executor.run().await;

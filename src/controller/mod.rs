@@ -5,11 +5,13 @@
 //! Never: answers a request; does anything while another replica may lead.
 //! Fails: an API call that fails is tried again, later and later; what cannot succeed ends the execution and says why.
 
+mod clearance;
 pub mod executor;
 pub mod keeper;
 mod lease;
 mod objects;
 mod queue;
+mod retry;
 
 /// A name for this life of this replica.
 #[must_use]
@@ -19,6 +21,7 @@ pub fn identity() -> String {
     format!("{host}_{}_{born:x}", std::process::id())
 }
 
+pub use clearance::Clearance;
 pub use executor::Executor;
 pub use keeper::Keeper;
 pub use lease::{Candidate, Timing};

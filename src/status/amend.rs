@@ -47,11 +47,24 @@ pub fn amend(write: &Write<'_>, rules: &Rules) -> Amendment {
         classify(write, &judged, &mut amendment);
     }
     if clearance::asked_for(write) && !clearance::signed(write) {
-        for (member, value) in [("clearedBy", write.user.to_owned()), ("clearedAt", whole_seconds(write.now))] {
+        for (member, value) in
+            [("clearedBy", clearance::author(write).to_owned()), ("clearedAt", whole_seconds(write.now))]
+        {
             if write.new.clearance_text(member) != Some(&value) {
                 amendment.set(&["blockClearance", member], json!(value));
             }
         }
+    }
+    amendment
+}
+
+/// Puts the name of its writer on a clearance that is asked for by annotation.
+#[must_use]
+pub fn attribute(write: &Write<'_>) -> Amendment {
+    let mut amendment = Amendment::default();
+    if clearance::wished(write) && !write.user.is_empty() && write.new.cleared_by.as_deref() != Some(write.user) {
+        let path = ["metadata", "annotations", clearance::CLEARED_BY].map(str::to_owned).to_vec();
+        amendment.changes.push(Change { path, value: Some(json!(write.user)) });
     }
     amendment
 }

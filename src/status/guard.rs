@@ -13,6 +13,7 @@ pub enum Reason {
     ClearanceInvalid,
     ClearanceForbidden,
     ClearanceFrozen,
+    AnnotationReserved,
 }
 
 impl Reason {
@@ -25,6 +26,7 @@ impl Reason {
             Self::ClearanceInvalid => "ClearanceInvalid",
             Self::ClearanceForbidden => "ClearanceForbidden",
             Self::ClearanceFrozen => "ClearanceFrozen",
+            Self::AnnotationReserved => "AnnotationReserved",
         }
     }
 }

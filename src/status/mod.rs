@@ -15,7 +15,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use amend::{Amendment, Change, Classified, amend, details};
+pub use amend::{Amendment, Change, Classified, amend, attribute, details};
+pub use clearance::{granted, unwelcome};
 pub use details::Source;
 pub use guard::{Reason, Refusal, clearing, guard};
 pub use rules::{Clearance, Mode, Rules};

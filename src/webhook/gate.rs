@@ -36,6 +36,8 @@ pub struct Gate {
 pub(super) enum Webhook {
     /// May this WorkflowExecution be created, changed, deleted?
     Gate,
+    /// Whose word is a clearance that an annotation asks for?
+    Attribution,
     /// What does its status say when it leaves?
     Amender,
     /// May its status be written so?
@@ -43,11 +45,12 @@ pub(super) enum Webhook {
 }
 
 impl Webhook {
-    pub const ALL: [Self; 3] = [Self::Gate, Self::Amender, Self::Guard];
+    pub const ALL: [Self; 4] = [Self::Gate, Self::Attribution, Self::Amender, Self::Guard];
 
     pub fn path(self) -> &'static str {
         match self {
             Self::Gate => "/validate/workflowexecutions",
+            Self::Attribution => "/mutate/workflowexecutions",
             Self::Amender => "/mutate/workflowexecutions-status",
             Self::Guard => "/validate/workflowexecutions-status",
         }
@@ -56,6 +59,7 @@ impl Webhook {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gate => "gate",
+            Self::Attribution => "attribution",
             Self::Amender => "amender",
             Self::Guard => "guard",
         }
@@ -98,6 +102,7 @@ pub(super) async fn answer(
     let judging = async {
         match webhook {
             Webhook::Gate => gate.judge(&review, deadline.0),
+            Webhook::Attribution => gate.attribute(&review),
             Webhook::Amender => gate.amend(&review, deadline.0).await,
             Webhook::Guard => gate.guard(&review, deadline.0),
         }
@@ -110,6 +115,9 @@ impl Gate {
     fn judge(&self, review: &Review<'_>, deadline: Instant) -> Result<Judgement, Fault> {
         if review.operation == Operation::Create {
             self.index.age().map_err(not_ready)?;
+        }
+        if let Some(refusal) = self.unwelcome(review) {
+            return Ok(Judgement::Guarded { refusal: Some(refusal), clearing: None });
         }
         let (policy, now) = (self.policy.load(), Timestamp::now());
         let without_view = |verdict, warning| Ok(Judgement::Verdict { verdict, age: None, warning });

@@ -11,7 +11,7 @@ use super::review::{Operation, Review};
 use crate::api::facts::{ReadError, Record, TWICE};
 use crate::failure::Account;
 use crate::fault::Fault;
-use crate::status::{self, Write};
+use crate::status::{self, Refusal, Write};
 
 /// How long an executor may be ahead of our streams.
 const AHEAD: Duration = Duration::from_secs(1);
@@ -56,6 +56,27 @@ impl Gate {
         Ok(Judgement::Guarded { refusal, clearing: status::clearing(&write).map(str::to_owned) })
     }
 
+    /// The name on a clearance that an annotation asks for.
+    pub(super) fn attribute(&self, review: &Review<'_>) -> Result<Judgement, Fault> {
+        if let Some(what) = review.foreign("") {
+            let warning = format!("lockkeeper judges workflowexecutions.kubernaut.ai here; {what} passed unjudged");
+            return Ok(Judgement::Unasked(Some(warning)));
+        }
+        // What cannot be read is the gate's to refuse.
+        let Some((old, new)) = asking(review) else { return Ok(Judgement::Unasked(None)) };
+        let account = Account::Unknown;
+        let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
+        Ok(Judgement::Amended(status::attribute(&write)))
+    }
+
+    /// Why a write of the object itself may not ask for a clearance so.
+    pub(super) fn unwelcome(&self, review: &Review<'_>) -> Option<Refusal> {
+        let (old, new) = asking(review).filter(|_| review.foreign("").is_none())?;
+        let account = Account::Unknown;
+        let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
+        status::unwelcome(&write, &self.rules.load())
+    }
+
     fn needed_account(
         &self,
         review: &Review<'_>,
@@ -74,6 +95,23 @@ impl Gate {
         let run = status::turns_failed(old, new).then(named).flatten();
         self.index.account(&execution, new.created, run, deadline).map_err(not_ready)
     }
+}
+
+/// Both sides of a write whose annotations may ask for a clearance; what is created was nothing before. None: they do not.
+fn asking(review: &Review<'_>) -> Option<(Record, Record)> {
+    let old = match review.operation {
+        Operation::Create => None,
+        Operation::Update => Some(review.old_object?),
+        _ => return None,
+    };
+    let new = review.object?;
+    // Most say nothing of it, and need not be read twice.
+    let says = |object: &RawValue| object.get().contains("lockkeeper.kubernaut.ai/clear");
+    if !says(new) && !old.is_some_and(says) {
+        return None;
+    }
+    let old = old.map_or(Ok(Record::default()), |old| Record::from_json(old.get())).ok()?;
+    Some((old, Record::from_json(new.get()).ok()?))
 }
 
 /// Both sides of a status write, or what is said where it is none or cannot be read.

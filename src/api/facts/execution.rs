@@ -20,6 +20,8 @@ pub struct WorkflowExecution {
     pub failure: Option<Failure>,
     /// A named person lifted the hold that it is.
     pub cleared: bool,
+    /// An annotation asks for that, with the name of who asks.
+    pub asks_to_clear: bool,
     /// A PipelineRun or Job carries it out.
     pub has_run: bool,
 }
@@ -51,6 +53,7 @@ impl WorkflowExecution {
     /// Names the member that could not be read.
     pub fn from_json(json: &str) -> Result<Self, ReadError> {
         let Stored { metadata, spec, status } = read(json)?;
+        let asks_to_clear = metadata.asks_to_clear();
         let identity = metadata.identity()?;
         let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
         let reference = spec.remediation_request_ref.unwrap_or_default();
@@ -74,6 +77,7 @@ impl WorkflowExecution {
                 was_execution_failure: details.was_execution_failure.unwrap_or(false),
                 deduplicated: details.reason.as_deref() == Some("Deduplicated"),
             }),
+            asks_to_clear,
             cleared: status.block_clearance.and_then(|clearance| said(clearance.cleared_by)).is_some(),
             has_run: [
                 status.execution_ref,

@@ -106,6 +106,17 @@ pub(super) struct Meta {
     uid: Option<Box<str>>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<IgnoredAny>,
+    #[serde(default)]
+    annotations: Option<Mapping<Wish>>,
+}
+
+/// What annotations say of a clearance.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct Wish {
+    #[serde(rename = "lockkeeper.kubernaut.ai/clear")]
+    pub clear: Option<Box<str>>,
+    #[serde(rename = "lockkeeper.kubernaut.ai/cleared-by")]
+    pub cleared_by: Option<Box<str>>,
 }
 
 /// The metadata of a stored object.
@@ -117,6 +128,12 @@ pub(super) struct Identity {
 }
 
 impl Meta {
+    /// Somebody with a name asks for a clearance.
+    pub fn asks_to_clear(&self) -> bool {
+        let wish = self.annotations.as_ref().map(|Mapping(wish)| wish);
+        wish.is_some_and(|wish| wish.clear.is_some() && wish.cleared_by.is_some())
+    }
+
     pub fn identity(self) -> Result<Identity, ReadError> {
         Ok(Identity {
             key: ObjectKey {

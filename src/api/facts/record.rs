@@ -7,13 +7,17 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::lenient::{Mapping, Named, TargetParts, Time};
+use super::lenient::{Mapping, Named, TargetParts, Time, Wish};
 use super::{ReadError, TWICE, Timestamp, printable, read, said};
 
 /// One side of a status write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     pub created: Option<Timestamp>,
+    /// The annotation that asks for a clearance: why.
+    pub clear: Option<Box<str>>,
+    /// The annotation that says who asks.
+    pub cleared_by: Option<Box<str>>,
     pub workflow_id: Option<Box<str>>,
     /// As it is written.
     pub target: Option<Box<str>>,
@@ -64,8 +68,12 @@ impl Record {
         let Mapping(execution) = status.execution.unwrap_or_default();
         let told = [status.execution_status, status.pipeline_run_status].into_iter().flatten().map(|Mapping(run)| run);
         let run = told.chain(execution.run).next();
+        let Mapping(metadata) = object.metadata.unwrap_or_default();
+        let Mapping(wish) = metadata.annotations.unwrap_or_default();
         Ok(Self {
-            created: object.metadata.unwrap_or_default().0.creation_timestamp.and_then(|time| time.0),
+            created: metadata.creation_timestamp.and_then(|time| time.0),
+            clear: wish.clear,
+            cleared_by: wish.cleared_by,
             workflow_id: said(spec.workflow_ref.unwrap_or_default().0.workflow_id),
             target: said(spec.target_resource).or_else(|| spec.target?.0.written()),
             phase: status.phase.unwrap_or_default(),
@@ -159,6 +167,7 @@ struct Object {
 #[serde(rename_all = "camelCase")]
 struct Meta {
     creation_timestamp: Option<Time>,
+    annotations: Option<Mapping<Wish>>,
 }
 
 #[derive(Default, Deserialize)]

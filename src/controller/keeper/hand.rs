@@ -14,11 +14,9 @@ use crate::api::facts::{ObjectKey, RemediationRequest, RequestPhase, WorkflowExe
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
+use crate::controller::retry::Retries;
 use crate::routing::{self, Policy};
 
-/// After a call that failed: later and later.
-const BACKOFF: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
 /// What was written is awaited in the index so often and so long.
@@ -69,20 +67,17 @@ impl Hand<'_> {
     }
 
     async fn work(&self, queue: &Queue) {
-        let mut failures = std::collections::HashMap::<ObjectKey, u32>::new();
+        let retries = Retries::default();
         loop {
             let key = queue.next().await;
             match self.visit(&key).await {
-                Ok(()) => drop(failures.remove(&key)),
+                Ok(()) => retries.forget(&key),
                 Err(error) => {
-                    let count = failures.entry(key.clone()).or_default();
-                    *count = count.saturating_add(1);
-                    // Somebody else wrote it first: what is there now is looked at.
-                    let wait = if error.code() == 409 { BACKOFF / 10 } else { BACKOFF * 2_u32.pow((*count).min(8)) };
+                    let wait = retries.after(&key, &error);
                     if error.code() != 409 {
                         tracing::warn!(execution = %key, %error, "its request was not told; trying again");
                     }
-                    queue.add(key.clone(), Instant::now() + wait.min(BACKOFF_MAX));
+                    queue.add(key.clone(), Instant::now() + wait);
                 }
             }
             queue.done(&key);

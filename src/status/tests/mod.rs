@@ -2,6 +2,7 @@
 
 mod amend;
 mod guard;
+mod wish;
 
 use serde_json::{Value, json};
 
