@@ -48,13 +48,15 @@ own=(--set tls.existingSecret=mine --set-string "tls.caBundle=-----BEGIN CERTIFI
 check "lint" "$helm" lint --strict "$chart"
 check "one resource is registered" says "resources: [workflowexecutions]" rules
 check "its status is registered twice" test "$(rules | grep -c 'resources: \[workflowexecutions/status\]')" = 2
-check "and nothing else" test "$(rules | grep -c 'resources:')" = 3
-check "status webhooks are asked only of what concerns them" test "$(one webhook.yaml | grep -c 'matchConditions:')" = 2
+check "the object itself too" test "$(rules | grep -c 'resources: \[workflowexecutions\]')" = 2
+check "and nothing else" test "$(rules | grep -c 'resources:')" = 4
+check "all but the gate are asked only of what concerns them" test "$(one webhook.yaml | grep -c 'matchConditions:')" = 3
 check "a failure is classified again after others" says "reinvocationPolicy: IfNeeded" one webhook.yaml
 check "the guard is called" says "path: /validate/workflowexecutions-status" one webhook.yaml
+check "who asks for a clearance is signed" says "path: /mutate/workflowexecutions" one webhook.yaml
 check "the amender is called" says "path: /mutate/workflowexecutions-status" one webhook.yaml
-check "both versions are registered" test "$(rules | grep -c 'apiVersions: \[v1alpha1, v1beta1\]')" = 3
-check "and any other is converted to one of them" test "$(one webhook.yaml | grep -c 'matchPolicy: Equivalent')" = 3
+check "both versions are registered" test "$(rules | grep -c 'apiVersions: \[v1alpha1, v1beta1\]')" = 4
+check "and any other is converted to one of them" test "$(one webhook.yaml | grep -c 'matchPolicy: Equivalent')" = 4
 check "what a condition compares has its name of v1beta1" test "$(one webhook.yaml | grep -cF 'object.?status.?failure != oldObject.?status.?failure')" = 2
 check "and its name of v1alpha1" test "$(one webhook.yaml | grep -cF 'object.?status.?failureDetails != oldObject.?status.?failureDetails')" = 2
 check "what is nameless is looked for under both" says 'failureDetails.?reason.or(object.?status.?failure.?reason)' one webhook.yaml
@@ -64,8 +66,17 @@ check "failurePolicy is said" says "failurePolicy: Fail" one webhook.yaml
 check "no side effects" says "sideEffects: None" one webhook.yaml
 check "rights: Kubernaut's two kinds" says "resources: [remediationrequests, workflowexecutions]" rights
 check "rights: Tekton's runs, and no more of Tekton's" says "resources: [pipelineruns, taskruns]" rights
-check "rights: two rules" test "$(rights | grep -c apiGroups)" = 2
-check "rights: nothing is written" test "$(rights | grep -c 'verbs: \[list, watch\]')" = 2
+check "rights: a clearance is all that is written, and the word of it" test "$(rights | grep -E 'verbs: .*(create|patch|update|delete)' | sort | uniq -c | tr -s ' ' | tr '\n' ';')" = " 2 verbs: [create]; 1 verbs: [get, update]; 1 verbs: [patch];"
+check "rights: no run is made" silent 'pipelineruns\]' rights
+check "standalone: runs are made where they belong" says "namespace: there" one rbac.yaml --set profile=standalone,config.execution.namespace=there
+check "standalone: and nowhere else" test "$(one rbac.yaml --set profile=standalone | grep -cF 'verbs: [get, create, delete]')" = 1
+check "standalone: requests are told" says "resources: [remediationrequests/status]" one rbac.yaml --set profile=standalone
+check "standalone: executions are held until their run is gone" says "verbs: [get, patch]" one rbac.yaml --set profile=standalone
+check "standalone: both loops" says "executor: true" one configmap.yaml --set profile=standalone
+check "standalone: what config says goes before it" says "routingKeeper: false" one configmap.yaml --set profile=standalone,config.loops.routingKeeper=false
+check "standalone: and needs no rights for what is off" silent 'remediationrequests/status' one rbac.yaml --set profile=standalone,config.loops.routingKeeper=false
+check "a loop that is switched on by itself has its rights" says "remediationrequests/status" one rbac.yaml --set config.loops.routingKeeper=true
+check "loops are fixed at start" differs "kubernaut.ai/loops:" profile=standalone
 check "the Service is called" says "path: /validate/workflowexecutions" one webhook.yaml
 check "a url is called" says "url: https://127.0.0.1:9443/validate/workflowexecutions" one webhook.yaml --set webhook.url=https://127.0.0.1:9443
 check "the pair is for the url's host" says "gate.svc,127.0.0.1" one secret.yaml --set webhook.url=https://127.0.0.1:9443
@@ -83,7 +94,7 @@ check "conversion: that Service publishes pods that are not ready" test "$(one s
 check "and no other does" test "$(one services.yaml | grep -c 'publishNotReadyAddresses: true')" = 1
 check "conversion: the pair is for that Service" says "release-lockkeeper-conversion.gate.svc" one secret.yaml
 check "conversion: the CA is the webhooks'" test "$(render | grep -oE 'caBundle: .*' | sort -u | wc -l)" = 1
-check "conversion: the CA is said for each" test "$(render | grep -c 'caBundle: ')" = 5
+check "conversion: the CA is said for each" test "$(render | grep -c 'caBundle: ')" = 6
 check "conversion: by the url" test "$(one crds.yaml --set webhook.url=https://127.0.0.1:9443 | grep -c 'url: https://127.0.0.1:9443/convert$')" = 2
 check "conversion: the url and no Service" silent 'service:' one crds.yaml --set webhook.url=https://127.0.0.1:9443
 check "conversion: no placeholder is left" silent '(name|namespace): (SERVICE|NAMESPACE)$' render
@@ -119,7 +130,7 @@ check "a cut leaves no dash" says "name: ${a53:0:47}-metrics" named "${a53:0:47}
 check "dots in the release name" says "name: my-release-lockkeeper-metrics" named my.release services.yaml
 check "a digit first in the release name" says "name: lockkeeper-1st-metrics" named 1st services.yaml
 check "refused: timeoutSeconds 31" refuses "timeoutSeconds" --set webhook.timeoutSeconds=31
-check "refused: an unknown key" refuses "'profile' not allowed" --set profile=gate
+check "refused: an unknown key" refuses "'mode' not allowed" --set mode=gate
 check "refused: an unknown setting" refuses "'override' not allowed" --set config.override.enabled=true
 check "refused: a word for crds.conversion" refuses "conversion" --set crds.conversion=maybe
 check "refused: a failurePolicy" refuses "failurePolicy" --set webhook.failurePolicy=Maybe

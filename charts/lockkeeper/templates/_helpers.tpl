@@ -27,6 +27,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.serviceAccount.name | default (include "lockkeeper.fullname" .) -}}
 {{- end -}}
 
+{{- define "lockkeeper.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "lockkeeper.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{- define "lockkeeper.executionNamespace" -}}
+{{- dig "execution" "namespace" "kubernaut-workflows" (.Values.config | default dict) -}}
+{{- end -}}
+
 {{- define "lockkeeper.image" -}}
 {{- if .Values.image.digest -}}{{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
@@ -100,6 +110,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 lockkeeper.kubernaut.ai/pair: {{ $leaf | default (include "lockkeeper.caBundle" .) | sha256sum }}
 lockkeeper.kubernaut.ai/limits: {{ dig "limits" dict (.Values.config | default dict) | toJson | sha256sum }}
+lockkeeper.kubernaut.ai/loops: {{ pick (include "lockkeeper.config" . | fromYaml) "execution" "loops" | toJson | sha256sum }}
+{{- end -}}
+
+{{- /* The configuration file: what config says, over what the profile says. */ -}}
+{{- define "lockkeeper.config" -}}
+{{- $config := deepCopy (.Values.config | default dict) -}}
+{{- if eq .Values.profile "standalone" -}}
+  {{- /* Not by merge, to which false is nothing. */ -}}
+  {{- $loops := dig "loops" dict $config -}}
+  {{- range list "executor" "routingKeeper" -}}
+    {{- if not (hasKey $loops .) -}}{{- $_ := set $loops . true -}}{{- end -}}
+  {{- end -}}
+  {{- $_ := set $config "loops" $loops -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "lockkeeper.executor" -}}
+{{- dig "loops" "executor" false (include "lockkeeper.config" . | fromYaml) -}}
+{{- end -}}
+
+{{- define "lockkeeper.routingKeeper" -}}
+{{- dig "loops" "routingKeeper" false (include "lockkeeper.config" . | fromYaml) -}}
 {{- end -}}
 
 {{- define "lockkeeper.caBundle" -}}
