@@ -67,7 +67,7 @@ async fn a_service_account_gets_a_real_token() {
     let namespace = bench.fresh_namespace("account").await.unwrap();
     bench.create_service_account(&namespace, "robot").await.unwrap();
     let token = bench.service_account_token(&namespace, "robot").await.unwrap();
-    let kubeconfig = bench.kubeconfig_for_token(&token).unwrap();
+    let kubeconfig = bench.kubeconfig_for_token(&token, "default").unwrap();
     let who = bench.run(&bench.assets().kubectl, &kubeconfig, &["auth", "whoami"], None).await.expect_success();
     assert!(who.stdout.contains(&format!("system:serviceaccount:{namespace}:robot")), "{who}");
 }

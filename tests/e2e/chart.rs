@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::runs;
 use crate::stage::{self, CHART, World, in_seconds, wfe};
 use crate::status::scene::{self, Tekton};
-use crate::support::{self, ACTION, ADMIN, ApiServer, Launch, Options, Output, Process, eventually};
+use crate::support::{
+    self, ACTION, ADMIN, ALICE, ApiServer, BOB, Launch, MALLORY, Options, Output, Process, eventually,
+};
 
 pub const RELEASE_NAMESPACE: &str = "gate";
 
@@ -57,6 +59,7 @@ async fn installed_upgraded_obeyed_and_gone() {
     Tekton::beside(&server).await.killed(&world, "fails").await;
     let stored = world.we().await.write("fails", &scene::failed("Unknown", false)).await.unwrap();
     assert_eq!(scene::reason_and_flag(&stored), ("OOMKilled", true));
+    a_person_clears_by_annotation(&server, &world, "fails").await;
     assert_eq!(
         registered(&server).await,
         ["mutating", "validating"].map(|kind| format!("{kind}webhookconfiguration/lockkeeper"))
@@ -99,6 +102,54 @@ async fn installed_upgraded_obeyed_and_gone() {
     let left =
         server.kubectl(ADMIN, &["get", "wfe", "-n", &world.namespace, "-o", "name"], None).await.expect_success();
     assert_eq!(left.stdout.lines().count(), 4, "{left}");
+}
+
+/// With the rights that the chart grants; in the name of who was seen to ask, and of nobody else.
+async fn a_person_clears_by_annotation(server: &ApiServer, world: &World<'_>, failed: &str) {
+    let annotate = async |user: &str, name: &str, annotations: &[&str]| {
+        let args = ["annotate", "--overwrite", "wfe", name, "-n", &world.namespace];
+        server.kubectl(user, &[&args[..], annotations].concat(), None).await
+    };
+    let clear = format!("lockkeeper.kubernaut.ai/clear={}", scene::WORDS);
+    let forged = format!("lockkeeper.kubernaut.ai/cleared-by={ALICE}");
+    let api = world.api("WorkflowExecution");
+    // Of both webhooks the API server hears by watches of its own.
+    eventually("a wish is judged", ACTION, || async {
+        let told = annotate(ALICE, "yes", &[&clear, "--dry-run=server"]).await;
+        if told.stderr.contains("only a Failed execution holds its target") { Ok(()) } else { Err(told.to_string()) }
+    })
+    .await;
+    for (name, annotations, why) in [
+        ("yes", &[&*clear][..], "ClearanceInvalid"),
+        (failed, &["lockkeeper.kubernaut.ai/clear=because I say so"], "expected at least 10 words"),
+        (failed, &[&*forged], "AnnotationReserved"),
+    ] {
+        let told = annotate(MALLORY, name, annotations).await.expect_failure();
+        assert!(told.stderr.contains(why), "{told}");
+    }
+    let held = world.api("WorkflowExecution").get(failed).await.unwrap();
+    assert!(held.data["status"]["blockClearance"].is_null(), "{held:?}");
+
+    // Whoever's name stands beside it, it is signed by who asks.
+    annotate(BOB, failed, &[&clear, &forged]).await.expect_success();
+    let cleared = eventually("the clearance is written", ACTION, || async {
+        let object = api.get(failed).await.unwrap();
+        let clearance = object.data["status"]["blockClearance"].clone();
+        if clearance.is_object() { Ok(clearance) } else { Err(format!("{:?}", object.metadata.annotations)) }
+    })
+    .await;
+    assert_eq!(
+        (&cleared["clearedBy"], &cleared["clearMethod"], &cleared["clearReason"]),
+        (&json!(BOB), &json!("Annotation"), &json!(scene::WORDS))
+    );
+    let described = ["describe", "wfe", failed, "-n", &world.namespace];
+    eventually("kubectl describe tells of it", ACTION, || async {
+        let told = server.kubectl(ADMIN, &described, None).await.expect_success();
+        if told.stdout.contains(&format!("cleared by {BOB}")) { Ok(()) } else { Err(told.to_string()) }
+    })
+    .await;
+    let again = annotate(ALICE, failed, &[&format!("{clear} once more")]).await.expect_failure();
+    assert!(again.stderr.contains("was cleared already, by bob"), "{again}");
 }
 
 #[tokio::test]
@@ -182,7 +233,7 @@ pub async fn run_as_the_chart_says(server: &ApiServer, port: u16) -> Process {
     }
     let token =
         server.service_account_token(RELEASE_NAMESPACE, pod["serviceAccountName"].as_str().unwrap()).await.unwrap();
-    let kubeconfig = server.kubeconfig_for_token(&token).unwrap();
+    let kubeconfig = server.kubeconfig_for_token(&token, RELEASE_NAMESPACE).unwrap();
     let args = pod["containers"][0]["args"]
         .as_array()
         .unwrap()

@@ -421,7 +421,7 @@ async fn run_job(server: &ApiServer) {
         pod["containers"][0]["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
     let account = pod["serviceAccountName"].as_str().unwrap();
     let token = server.service_account_token(RELEASE_NAMESPACE, account).await.unwrap();
-    let kubeconfig = server.kubeconfig_for_token(&token).unwrap();
+    let kubeconfig = server.kubeconfig_for_token(&token, "default").unwrap();
     let ran = server.run(LOCKKEEPER.as_ref(), &kubeconfig, &args, None).await.expect_success();
     assert!(ran.stdout.contains("nobody need convert; lockkeeper can be uninstalled"), "{ran}");
     let now = stage::in_seconds(0);

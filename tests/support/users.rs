@@ -57,21 +57,21 @@ pub(super) fn enroll(folder: &Path, url: &str, users: &[(String, Vec<String>)]) 
     for (name, groups) in users {
         let token = unique();
         csv.push_str(&format!("{token},{name},{name},\"{}\"\n", groups.join(",")));
-        let kubeconfig = write_kubeconfig(folder, url, name, &token)?;
+        let kubeconfig = write_kubeconfig(folder, url, name, &token, "default")?;
         enrolled.push(User { name: name.clone(), groups: groups.clone(), token, kubeconfig });
     }
     fs::write(folder.join("tokens.csv"), csv)?;
     Ok(enrolled)
 }
 
-fn write_kubeconfig(folder: &Path, url: &str, name: &str, token: &str) -> Result<PathBuf> {
+fn write_kubeconfig(folder: &Path, url: &str, name: &str, token: &str, namespace: &str) -> Result<PathBuf> {
     let path = folder.join(format!("{}.kubeconfig", name.replace([':', '/'], "-")));
     let text = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "bench", "cluster": {"server": url, "certificate-authority": folder.join("ca.crt")}}],
         "users": [{"name": name, "user": {"token": token}}],
-        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": name, "namespace": "default"}}],
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": name, "namespace": namespace}}],
         "current-context": "bench",
     });
     fs::write(&path, serde_json::to_vec_pretty(&text)?)?;
@@ -183,8 +183,8 @@ impl ApiServer {
     }
 
     /// A kubeconfig file with a token, in the server's folder.
-    pub fn kubeconfig_for_token(&self, token: &str) -> Result<PathBuf> {
-        write_kubeconfig(self.folder(), self.url(), &format!("token-{}", unique()), token)
+    pub fn kubeconfig_for_token(&self, token: &str, namespace: &str) -> Result<PathBuf> {
+        write_kubeconfig(self.folder(), self.url(), &format!("token-{}", unique()), token, namespace)
     }
 }
 

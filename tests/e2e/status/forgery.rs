@@ -150,7 +150,7 @@ async fn a_clearance_is_a_persons_word_and_ten_of_them() {
         "subjects": [{"kind": "ServiceAccount", "name": "healer", "namespace": world.namespace}],
     });
     server.kubectl(ADMIN, &["apply", "-f", "-"], Some(&binding.to_string())).await.expect_success();
-    let healer = world.writer_with(&server.kubeconfig_for_token(&token).unwrap()).await;
+    let healer = world.writer_with(&server.kubeconfig_for_token(&token, "default").unwrap()).await;
     let borrowed = json!({"blockClearance": with(clearance(WORDS), "clearedBy", json!(ALICE))});
     let told = crate::support::eventually("the account may write", crate::support::ACTION, || async {
         let told = healer.write("we", &borrowed).await.expect_err("refused");

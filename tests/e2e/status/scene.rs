@@ -38,7 +38,7 @@ pub async fn own(config: &str, listen: &str) -> Option<Stage> {
 /// People and the executor may write every status.
 pub async fn allow_writing(server: &ApiServer) {
     let rules = json!([
-        {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions"], "verbs": ["get", "list"]},
+        {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions"], "verbs": ["get", "list", "patch"]},
         {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions/status"], "verbs": ["patch", "update", "get"]},
     ]);
     server.cluster_role("status-writer", serde_json::from_value(rules).unwrap()).await.unwrap();
