@@ -219,7 +219,7 @@ async fn t_11_other_methods_and_paths() {
         assert_eq!((answer.code, answer.headers["allow"].to_str().unwrap()), (405, "POST"), "{method}");
         assert!(!answer.text.contains("AdmissionReview") || answer.text.starts_with("send an"), "{}", answer.text);
     }
-    for path in ["/", "/convert/", "/mutate/workflowexecutions", "/validate/workflowexecutions/", "/metrics"] {
+    for path in ["/", "/convert/", "/mutate/workflowexecutions/", "/validate/workflowexecutions/", "/metrics"] {
         let answer = house.send(Request::post(path).body(Body::from("{}")).unwrap()).await;
         assert_eq!(answer.code, 404, "{path}");
         assert!(answer.text.contains("/validate/workflowexecutions"), "{}", answer.text);
