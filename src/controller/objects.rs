@@ -213,7 +213,8 @@ impl Objects {
             return Ok(text);
         }
         // Where a kind is not served, and from what stands before the API server, a plain text comes.
-        let told = serde_json::from_str(&text).unwrap_or_else(|_| json!({"message": one_line(&text, TEXT_MAX_CHARS)}));
+        let told =
+            serde_json::from_str(&text).unwrap_or_else(|_| json!({"message": one_line(text.trim(), TEXT_MAX_CHARS)}));
         let said = |member: &str| told.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
