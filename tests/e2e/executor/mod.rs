@@ -3,6 +3,7 @@
 
 mod crash;
 mod leader;
+mod life;
 mod proxy;
 
 use std::time::Instant;
