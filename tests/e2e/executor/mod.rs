@@ -2,6 +2,7 @@
 //! test plays Tekton's controller.
 
 mod crash;
+mod crowd;
 mod leader;
 mod life;
 mod proxy;
