@@ -174,6 +174,7 @@ fn what_waits_and_nothing_holds() {
         (unclaimed(), UNSEEN, Account::Unknown, "claim"),
         (unclaimed(), Some(Ok(&ours)), Account::Unknown, "claim"),
         (json!({}), UNSEEN, Account::Unknown, &name),
+        (json!({"spec": {"workflowRef": {"executionEngine": "tekton"}}}), UNSEEN, Account::Unknown, &name),
         (json!({"status": {"phase": "Pending"}}), ABSENT, Account::Unknown, &name),
         (json!({}), Some(Ok(&ours)), Account::Unknown, "write Running ExecutionCreated"),
         (json!({}), Some(Ok(&upstreams)), Account::Unknown, "write Running ExecutionCreated"),
@@ -206,6 +207,7 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
     let ours = run_of("we-1", "u-1", &going());
     let spec = |spec: Value| json!({"spec": spec});
     let wrong = "write Failed ConfigurationError WorkflowFailed";
+    let engine = "write Failed UnsupportedEngine WorkflowFailed";
     let late = || spec(json!({"deadline": stamp(-1)}));
     check(vec![
         (spec(json!({"workflowRef": {"executionBundle": null}})), ABSENT, Account::Unknown, wrong),
@@ -214,12 +216,9 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
         (spec(json!({"target": {"name": ""}})), ABSENT, Account::Unknown, wrong),
         (spec(json!({"target": {"name": "a/b"}})), ABSENT, Account::Unknown, wrong),
         (spec(json!({"target": {"clusterID": "west"}})), ABSENT, Account::Unknown, wrong),
-        (
-            spec(json!({"workflowRef": {"executionEngine": "job"}})),
-            ABSENT,
-            Account::Unknown,
-            "write Failed UnsupportedEngine WorkflowFailed",
-        ),
+        (spec(json!({"workflowRef": {"executionEngine": "job"}})), ABSENT, Account::Unknown, engine),
+        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), UNSEEN, Account::Unknown, "look"),
+        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), ABSENT, Account::Unknown, engine),
         (late(), ABSENT, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed"),
         // A crash after the create: its run is there, or may be.
         (late(), UNSEEN, Account::Unknown, "look"),
