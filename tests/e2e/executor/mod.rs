@@ -6,6 +6,7 @@ mod crowd;
 mod leader;
 mod life;
 mod proxy;
+mod shapes;
 
 use std::time::Instant;
 
