@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
-use crate::api::facts::{Commission, ObjectKey, Target};
+use crate::api::facts::{Commission, ExecutionPhase, ObjectKey, Target};
 use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
@@ -261,7 +261,14 @@ impl Hands<'_> {
             .account(&commission.key, commission.created, commission.progress.run.as_deref(), soon)
             .unwrap_or(Account::Unknown);
         let verdict = self.verdict(commission, now);
-        plan::plan(&Seen { commission, verdict: verdict.as_ref(), run, account: &account }, &self.executor.rules, now)
+        let other = match run {
+            Run::There { run, .. } => run.origin.execution.as_ref().filter(|other| **other != commission.key),
+            _ => None,
+        };
+        let other = other.and_then(|other| self.executor.index.execution(other));
+        let other_open = other.is_some_and(|other| other.phase == ExecutionPhase::Running);
+        let seen = Seen { commission, verdict: verdict.as_ref(), run, other_open, account: &account };
+        plan::plan(&seen, &self.executor.rules, now)
     }
 
     /// The gate's question, asked again with the later view.

@@ -144,7 +144,8 @@ impl Row<'_> {
             Some(Err(())) => Run::Absent,
             Some(Ok(run)) => Run::There { run, tasks: &[] },
         };
-        let seen = Seen { commission: &commission, verdict: Some(&verdict), run, account: &self.account };
+        let seen =
+            Seen { commission: &commission, verdict: Some(&verdict), run, other_open: false, account: &self.account };
         plan(&seen, &RULES(), now())
     }
 }
@@ -188,6 +189,27 @@ fn what_waits_and_nothing_holds() {
         (json!({}), Some(Ok(&before_ended)), Account::Unknown, "delete wfe-x r-1"),
         (json!({"status": {"phase": "Other"}}), UNSEEN, Account::Unknown, "rest"),
     ]);
+}
+
+/// Its loop was away when the run ended: the run is all that tells of it.
+#[test]
+fn a_run_that_ended_is_kept_until_its_own_execution_was_told() {
+    let (stale, verdict) = (run_of("we-9", "u-9", &ended("True", -600)), verdict(None));
+    for (other_open, status, expected) in [
+        (true, json!({}), "write Pending Held"),
+        (
+            true,
+            json!({"phase": "Pending", "conditions": [{"type": "Admitted", "status": "False", "reason": "TargetLocked"}]}),
+            "rest until 10",
+        ),
+        (false, json!({}), "delete wfe-x r-1"),
+    ] {
+        let commission = execution(json!({"status": status}));
+        let run = Run::There { run: &stale, tasks: &[] };
+        let seen =
+            Seen { commission: &commission, verdict: Some(&verdict), run, other_open, account: &Account::Unknown };
+        assert_eq!(told(&plan(&seen, &RULES(), now())), expected, "{other_open} {status}");
+    }
 }
 
 #[test]
@@ -270,7 +292,13 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
 #[test]
 fn without_a_verdict_nothing_begins() {
     let commission = execution(json!({}));
-    let seen = Seen { commission: &commission, verdict: None, run: Run::Unseen, account: &Account::Unknown };
+    let seen = Seen {
+        commission: &commission,
+        verdict: None,
+        run: Run::Unseen,
+        other_open: false,
+        account: &Account::Unknown,
+    };
     assert_eq!(plan(&seen, &RULES(), now()), Step::Rest(None));
 }
 
@@ -405,7 +433,7 @@ fn member(change: &StatusChange, name: &str) -> Value {
 fn written(commission: &Commission, run: &PipelineRun, account: &Account) -> Option<StatusChange> {
     let verdict = verdict(None);
     let run = Run::There { run, tasks: &[] };
-    let seen = Seen { commission, verdict: Some(&verdict), run, account };
+    let seen = Seen { commission, verdict: Some(&verdict), run, other_open: false, account };
     match plan(&seen, &RULES(), now()) {
         Step::Write(change) => Some(*change),
         _ => None,
