@@ -35,8 +35,14 @@ pub struct Index {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
     Request(ObjectKey),
-    /// The execution, its run or a task of that, and the target that it is on.
+    /// The execution, and the target that it is on; or a task of its run.
     Execution(ObjectKey, Option<TargetId>),
+    /// A run, the execution that it carries out, and the target that it is on, as far as they are known.
+    Run {
+        run: ObjectKey,
+        execution: Option<ObjectKey>,
+        target: Option<TargetId>,
+    },
 }
 
 /// Why there is no view now.
@@ -159,13 +165,13 @@ impl Index {
     #[must_use]
     pub fn concerned(&self, changed: &Changed) -> Vec<ObjectKey> {
         let world = self.world.read();
-        match changed {
-            Changed::Execution(key, target) => {
-                let others = target.as_ref().map(|target| world.waiting_on(target)).unwrap_or_default();
-                std::iter::once(key.clone()).chain(others).collect()
-            }
-            Changed::Request(key) => world.waiting_for(key),
-        }
+        let (itself, target) = match changed {
+            Changed::Execution(key, target) => (Some(key), target),
+            Changed::Run { execution, target, .. } => (execution.as_ref(), target),
+            Changed::Request(key) => return world.waiting_for(key),
+        };
+        let others = target.as_ref().map(|target| world.waiting_on(target)).unwrap_or_default();
+        itself.cloned().into_iter().chain(others).collect()
     }
 
     /// Takes an object in, in place of what was known under its name. One that cannot be read is counted and left out.

@@ -251,10 +251,10 @@ impl Tracked for PipelineRun {
     const INPUT: Input = Input::PipelineRuns;
 
     fn changed(&self, world: &World) -> Option<Changed> {
-        let execution = self.origin.execution.clone()?;
-        let known = world.executions.get(&execution).and_then(|execution| execution.target.clone());
+        let execution = self.origin.execution.clone();
+        let known = execution.as_ref().and_then(|execution| world.executions.get(execution)?.target.clone());
         let written = || Some(Target::parse(self.origin.target.as_deref()?, None).ok()?.identity().clone());
-        Some(Changed::Execution(execution, known.or_else(written)))
+        Some(Changed::Run { run: self.key.clone(), execution, target: known.or_else(written) })
     }
 
     fn key(&self) -> &ObjectKey {
@@ -300,7 +300,9 @@ impl Tracked for TaskRun {
     const INPUT: Input = Input::TaskRuns;
 
     fn changed(&self, world: &World) -> Option<Changed> {
-        world.runs.runs.get(&self.run_key()?)?.changed(world)
+        let run = world.runs.runs.get(&self.run_key()?)?;
+        // Nobody gets a target by it.
+        Some(Changed::Execution(run.origin.execution.clone()?, None))
     }
 
     fn key(&self) -> &ObjectKey {

@@ -1,12 +1,14 @@
 //! The API server, one call at a time, each with an end. An object is read in the version that is served best and seen in the
 //! hub's form; what is said of its status is written in the form that it is stored in, whichever of the three that is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::executor::{Event, StatusChange};
@@ -170,7 +172,8 @@ fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
 #[derive(Clone)]
 pub struct Objects {
     client: Client,
-    version: Version,
+    /// Asked for anew where it is served no longer.
+    version: Arc<Mutex<Version>>,
     identity: String,
     who: &'static str,
 }
@@ -182,7 +185,7 @@ const RUNS: &str = "pipelineruns";
 impl Objects {
     /// Calls in the name of one loop, in the version that this cluster serves best: the hub's, where it is served.
     pub async fn of(who: &'static str, client: Client, identity: &str) -> Self {
-        let version = served(&client).await;
+        let version = Arc::new(Mutex::new(served(&client).await));
         Self { client, version, identity: identity.to_owned(), who }
     }
 
@@ -213,19 +216,21 @@ impl Objects {
             return Ok(text);
         }
         // Where a kind is not served, and from what stands before the API server, a plain text comes.
-        let told = serde_json::from_str(&text).unwrap_or_else(|_| json!({"message": one_line(&text, TEXT_MAX_CHARS)}));
+        let told =
+            serde_json::from_str(&text).unwrap_or_else(|_| json!({"message": one_line(text.trim(), TEXT_MAX_CHARS)}));
         let said = |member: &str| told.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
 
-    fn path(&self, plural: &str, key: &ObjectKey) -> String {
-        let ObjectKey { namespace, name } = key;
-        format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{plural}/{name}", self.version.as_str())
-    }
-
     async fn get(&self, plural: &str, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
-        match self.call(Method::GET, &self.path(plural, key), "", None).await {
+        let version = *self.version.lock();
+        match self.call(Method::GET, &path(version, plural, key), "", None).await {
             Ok(text) => Stored::read(&text).map(Some),
+            // Of an object that is not there the API server says so; this is the path that is not.
+            Err(Failed::Refused { code: 404, reason, .. }) if reason.is_empty() => {
+                *self.version.lock() = served(&self.client).await;
+                Err(Failed::Behind(format!("{} is not served any more", version.as_str())))
+            }
             Err(error) if error.code() == 404 => Ok(None),
             Err(error) => Err(error),
         }
@@ -250,7 +255,10 @@ impl Objects {
     ) -> Result<Stored, Failed> {
         let Some(patches) = stored.leaf_patches(change) else { return Ok(stored.clone()) };
         let manager = self.manager();
-        let path = format!("{}/status?fieldManager={manager}&fieldValidation=Strict", self.path(stored.plural(), key));
+        let path = format!(
+            "{}/status?fieldManager={manager}&fieldValidation=Strict",
+            path(stored.version, stored.plural(), key)
+        );
         let mut refused = Failed::Odd("there is no shape to write it in".to_owned());
         for patch in &patches {
             match self.call(Method::PATCH, &path, MERGE, Some(patch)).await {
@@ -275,7 +283,7 @@ impl Objects {
         change: &StatusChange,
     ) -> Result<Option<Stored>, Failed> {
         let Some(patch) = stored.status_patch(change)? else { return Ok(None) };
-        let path = format!("{}/status?fieldManager={}", self.path(stored.plural(), key), self.manager());
+        let path = format!("{}/status?fieldManager={}", path(stored.version, stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
         Stored::read(&text).map(Some)
     }
@@ -284,7 +292,7 @@ impl Objects {
     pub async fn write_finalizers(&self, key: &ObjectKey, stored: &Stored, all: &[Box<str>]) -> Result<Stored, Failed> {
         let version = member(&stored.object, "/metadata/resourceVersion");
         let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all}});
-        let path = format!("{}?fieldManager={}", self.path(stored.plural(), key), self.manager());
+        let path = format!("{}?fieldManager={}", path(stored.version, stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
         Stored::read(&text)
     }
@@ -357,6 +365,11 @@ async fn served(client: &Client) -> Version {
 const STRICT: &str = "strict decoding error";
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
+
+fn path(version: Version, plural: &str, key: &ObjectKey) -> String {
+    let ObjectKey { namespace, name } = key;
+    format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{plural}/{name}", version.as_str())
+}
 
 fn run_path(run: &ObjectKey) -> String {
     format!("/apis/tekton.dev/v1/namespaces/{}/{RUNS}/{}", run.namespace, run.name)

@@ -4,6 +4,7 @@ use super::Reason::{self, *};
 use super::evidence::{Evidence, Source, Weight};
 use super::table::{self, Class, Start};
 use super::{Classification, started, text, words};
+use crate::line::one_line;
 
 /// Judges by reason and message alone, as a WorkflowExecution's status repeats them: it does not say what children there were.
 #[must_use]
@@ -43,10 +44,17 @@ pub fn of_gone(ran: bool) -> Classification {
     Classification::of_whole(Unknown, ran, "its run was deleted before it ended", vec![said])
 }
 
+/// Of the name of an engine.
+const ENGINE_MAX_CHARS: usize = 60;
+
 /// An execution for an engine that nobody here has.
 #[must_use]
 pub fn of_engine(engine: &str) -> Classification {
-    let message = format!("executionEngine {engine:?} is not carried out here; expected tekton");
+    let engine = one_line(engine, ENGINE_MAX_CHARS);
+    let message = format!(
+        "executionEngine {engine:?} is not carried out here: this executor makes Tekton PipelineRuns only. Set it to tekton, \
+         or leave it out"
+    );
     let said = Source::nameless("WorkflowExecution").says(Weight::Run, message.clone());
     Classification::of_whole(UnsupportedEngine, false, &message, vec![said])
 }

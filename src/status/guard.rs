@@ -1,6 +1,7 @@
 //! What a status may not say any more, once it said something else.
 
 use super::{COMPLETED, FAILED, Rules, Write, clearance, details};
+use crate::api::facts::Record;
 use crate::failure::{self, Account};
 use crate::line::one_line;
 
@@ -131,6 +132,12 @@ fn failure(write: &Write<'_>) -> Option<Refusal> {
             one_line(is.filter(|text| !text.is_empty()).unwrap_or("none"), 40)
         );
         return immutable(".reason", told);
+    }
+    // Where the details have no such reason, this says it in their place.
+    let never_had_it = |record: &Record| record.failure_reason.as_deref() == Some("Deduplicated");
+    if never_had_it(new) && !never_had_it(old) {
+        let told = "that another execution had the target is recorded when it ends, or it is not so".to_owned();
+        return Some(Refusal::new(Reason::FailureImmutable, "status.failureReason", told));
     }
     let never_ran = attested.is_some_and(|found: &failure::Classification| !found.ran);
     if old.ran() && !new.ran() && !never_ran {

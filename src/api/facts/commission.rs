@@ -51,6 +51,12 @@ pub struct Progress {
 }
 
 impl Commission {
+    /// It has not begun.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(&*self.progress.phase, "" | "Pending") && !self.deleting
+    }
+
     /// Reads the hub's form.
     ///
     /// # Errors

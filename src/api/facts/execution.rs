@@ -75,7 +75,10 @@ impl WorkflowExecution {
             completed_at: status.completion_time.and_then(|time| time.0),
             failure: status.failure_details.or(status.failure).map(|details| Failure {
                 was_execution_failure: details.was_execution_failure.unwrap_or(false),
-                deduplicated: details.reason.as_deref() == Some("Deduplicated"),
+                // December 2025 has no such reason of its details.
+                deduplicated: [details.reason, status.failure_reason]
+                    .iter()
+                    .any(|reason| reason.as_deref() == Some("Deduplicated")),
             }),
             asks_to_clear,
             cleared: status.block_clearance.and_then(|clearance| said(clearance.cleared_by)).is_some(),
@@ -177,6 +180,7 @@ struct Status {
     /// v1beta1.
     execution: Option<Execution>,
     failure: Option<Details>,
+    failure_reason: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -195,4 +199,26 @@ struct Details {
 #[serde(rename_all = "camelCase")]
 struct Clearance {
     cleared_by: Option<Box<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_is_told_by_the_details_and_where_they_cannot_by_the_reason_beside_them() {
+        for (status, expected) in [
+            (r#""failureDetails": {"reason": "Deduplicated"}"#, true),
+            (r#""failure": {"reason": "Deduplicated"}"#, true),
+            (r#""failureDetails": {"reason": "Unknown"}, "failureReason": "Deduplicated""#, true),
+            (r#""failureDetails": {"reason": "Unknown"}, "failureReason": "Unknown""#, false),
+            (r#""failureDetails": {"reason": "TaskFailed"}"#, false),
+        ] {
+            let object = format!(
+                r#"{{"metadata": {{"namespace": "n", "name": "we"}}, "status": {{"phase": "Failed", {status}}}}}"#
+            );
+            let facts = WorkflowExecution::from_json(&object).unwrap();
+            assert_eq!(facts.failure.map(|failure| failure.deduplicated), Some(expected), "{status}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Takes the steps that the plan says: what changed is looked at, one execution in one pair of hands at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
-use crate::api::facts::{Commission, ObjectKey, Target};
+use crate::api::facts::{Commission, ExecutionPhase, ObjectKey, Target};
 use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
@@ -44,7 +44,7 @@ impl Executor {
     /// Until it is dropped.
     pub async fn run(&self) {
         let objects = Objects::of("executor", self.client.clone(), &self.identity).await;
-        Hands { executor: self, objects, failures: Mutex::default() }.run().await;
+        Hands { executor: self, objects, failures: Mutex::default(), waiting: Mutex::default() }.run().await;
     }
 }
 
@@ -54,6 +54,36 @@ struct Hands<'e> {
     objects: Objects,
     /// Visits of an execution that failed, since one that did not.
     failures: Mutex<HashMap<ObjectKey, u32>>,
+    /// Executions that have not begun, by the run that they would have: somebody else's may be in its place.
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    by_run: HashMap<ObjectKey, HashSet<ObjectKey>>,
+    runs: HashMap<ObjectKey, ObjectKey>,
+}
+
+impl Waiting {
+    /// An execution waits for the place of this run, or for none any more.
+    fn set(&mut self, execution: &ObjectKey, run: Option<ObjectKey>) {
+        if let Some(before) = self.runs.remove(execution)
+            && let Some(others) = self.by_run.get_mut(&before)
+        {
+            others.remove(execution);
+            if others.is_empty() {
+                self.by_run.remove(&before);
+            }
+        }
+        if let Some(run) = run {
+            self.by_run.entry(run.clone()).or_default().insert(execution.clone());
+            self.runs.insert(execution.clone(), run);
+        }
+    }
+
+    fn on(&self, run: &ObjectKey) -> Vec<ObjectKey> {
+        self.by_run.get(run).into_iter().flatten().cloned().collect()
+    }
 }
 
 impl Hands<'_> {
@@ -123,12 +153,19 @@ impl Hands<'_> {
 
     /// Executions to which a change may mean something.
     fn concerned(&self, changed: &Changed) -> Vec<ObjectKey> {
-        self.executor.index.concerned(changed)
+        let mut all = self.executor.index.concerned(changed);
+        if let Changed::Run { run, .. } = changed {
+            all.extend(self.waiting.lock().on(run));
+        }
+        all
     }
 
     /// Step after step until there is nothing to do; when to look again.
     async fn visit(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Failed> {
-        let Some(mut stored) = self.objects.execution(key).await? else { return Ok(None) };
+        let Some(mut stored) = self.objects.execution(key).await? else {
+            self.waiting.lock().set(key, None);
+            return Ok(None);
+        };
         let mut looked: Option<Option<PipelineRun>> = None;
         for _ in 0..STEPS {
             let commission = match Commission::from_json(&stored.hub.to_string()) {
@@ -138,6 +175,7 @@ impl Hands<'_> {
                     return Ok(None);
                 }
             };
+            self.waiting.lock().set(key, self.place(&commission).filter(|_| commission.waits()));
             let now = Timestamp::now();
             let step = self.next(&commission, looked.as_ref(), now);
             match step {
@@ -223,7 +261,14 @@ impl Hands<'_> {
             .account(&commission.key, commission.created, commission.progress.run.as_deref(), soon)
             .unwrap_or(Account::Unknown);
         let verdict = self.verdict(commission, now);
-        plan::plan(&Seen { commission, verdict: verdict.as_ref(), run, account: &account }, &self.executor.rules, now)
+        let other = match run {
+            Run::There { run, .. } => run.origin.execution.as_ref().filter(|other| **other != commission.key),
+            _ => None,
+        };
+        let other = other.and_then(|other| self.executor.index.execution(other));
+        let other_open = other.is_some_and(|other| other.phase == ExecutionPhase::Running);
+        let seen = Seen { commission, verdict: verdict.as_ref(), run, other_open, account: &account };
+        plan::plan(&seen, &self.executor.rules, now)
     }
 
     /// The gate's question, asked again with the later view.
@@ -242,10 +287,15 @@ impl Hands<'_> {
         Some(routing::decide(&request, &view, &self.executor.policy.load(), now))
     }
 
+    /// The name of its run, whoever's stands there.
+    fn place(&self, commission: &Commission) -> Option<ObjectKey> {
+        let name = super::run_name(commission.target.as_deref()?).into();
+        Some(ObjectKey { namespace: self.executor.rules.namespace.clone(), name })
+    }
+
     /// What stands under the name of the run.
     async fn look(&self, commission: &Commission) -> Result<Option<PipelineRun>, Failed> {
-        let Some(target) = commission.target.as_deref() else { return Ok(None) };
-        let key = ObjectKey { namespace: self.executor.rules.namespace.clone(), name: super::run_name(target).into() };
+        let Some(key) = self.place(commission) else { return Ok(None) };
         Ok(self.objects.run(&key).await?.as_deref().and_then(PipelineRun::from_json))
     }
 }

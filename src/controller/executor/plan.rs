@@ -23,6 +23,8 @@ pub struct Seen<'a> {
     pub verdict: Option<&'a Verdict>,
     /// What stands under the name of its run.
     pub run: Run<'a>,
+    /// Where that is another execution's: the other one still says Running.
+    pub other_open: bool,
     pub account: &'a Account,
 }
 
@@ -167,6 +169,11 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
             if free > now {
                 let message = format!("the run of the last workflow on this target ({}) is kept until then", run.key);
                 return waits(commission, LOCKED, &message, Some(free), now);
+            }
+            // Its record is all that tells how the other one ended.
+            if seen.other_open {
+                let message = format!("the run on this target ({}) ended, and its execution was not told yet", run.key);
+                return waits(commission, LOCKED, &message, now.checked_add(AGAIN).ok(), now);
             }
             Step::Delete { run: run.key.clone(), uid: run.uid.clone() }
         }

@@ -56,7 +56,7 @@ impl Hand<'_> {
                 tokio::select! {
                     changed = changes.recv() => match changed {
                         Some(Changed::Execution(key, _)) => queue.add_now(key),
-                        Some(Changed::Request(_)) => {}
+                        Some(Changed::Request(_) | Changed::Run { .. }) => {}
                         None => std::future::pending().await,
                     },
                     _ = resync.tick() => all(),

@@ -75,6 +75,12 @@ fn a_recorded_failure_stands() {
             assert_eq!(refused(old.clone(), failed(own, true), Account::Unknown), immutable(".reason"));
         }
     }
+    let disowned = |old: Value| with(old, "failureReason", json!("Deduplicated"));
+    let of_reason = Some((Reason::FailureImmutable, "status.failureReason".to_owned()));
+    assert_eq!(refused(ran(), disowned(ran()), Account::Unknown), of_reason);
+    assert_eq!(refused(failed("Unknown", false), disowned(failed("Unknown", false)), killed()), of_reason);
+    assert_eq!(refused(disowned(ran()), disowned(ran()), Account::Unknown), None);
+    assert_eq!(refused(running(), disowned(failed("Unknown", false)), Account::Unknown), None);
     assert_eq!(refused(ran(), with(ran(), "conditions", json!([{"type": "AuditRecorded"}])), Account::Unknown), None);
     // What the run's own record attests.
     assert_eq!(refused(ran(), failed("OOMKilled", true), killed()), None);

@@ -2,8 +2,11 @@
 //! test plays Tekton's controller.
 
 mod crash;
+mod crowd;
 mod leader;
+mod life;
 mod proxy;
+mod shapes;
 
 use std::time::Instant;
 

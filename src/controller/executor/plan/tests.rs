@@ -144,7 +144,8 @@ impl Row<'_> {
             Some(Err(())) => Run::Absent,
             Some(Ok(run)) => Run::There { run, tasks: &[] },
         };
-        let seen = Seen { commission: &commission, verdict: Some(&verdict), run, account: &self.account };
+        let seen =
+            Seen { commission: &commission, verdict: Some(&verdict), run, other_open: false, account: &self.account };
         plan(&seen, &RULES(), now())
     }
 }
@@ -174,6 +175,7 @@ fn what_waits_and_nothing_holds() {
         (unclaimed(), UNSEEN, Account::Unknown, "claim"),
         (unclaimed(), Some(Ok(&ours)), Account::Unknown, "claim"),
         (json!({}), UNSEEN, Account::Unknown, &name),
+        (json!({"spec": {"workflowRef": {"executionEngine": "tekton"}}}), UNSEEN, Account::Unknown, &name),
         (json!({"status": {"phase": "Pending"}}), ABSENT, Account::Unknown, &name),
         (json!({}), Some(Ok(&ours)), Account::Unknown, "write Running ExecutionCreated"),
         (json!({}), Some(Ok(&upstreams)), Account::Unknown, "write Running ExecutionCreated"),
@@ -187,6 +189,27 @@ fn what_waits_and_nothing_holds() {
         (json!({}), Some(Ok(&before_ended)), Account::Unknown, "delete wfe-x r-1"),
         (json!({"status": {"phase": "Other"}}), UNSEEN, Account::Unknown, "rest"),
     ]);
+}
+
+/// Its loop was away when the run ended: the run is all that tells of it.
+#[test]
+fn a_run_that_ended_is_kept_until_its_own_execution_was_told() {
+    let (stale, verdict) = (run_of("we-9", "u-9", &ended("True", -600)), verdict(None));
+    for (other_open, status, expected) in [
+        (true, json!({}), "write Pending Held"),
+        (
+            true,
+            json!({"phase": "Pending", "conditions": [{"type": "Admitted", "status": "False", "reason": "TargetLocked"}]}),
+            "rest until 10",
+        ),
+        (false, json!({}), "delete wfe-x r-1"),
+    ] {
+        let commission = execution(json!({"status": status}));
+        let run = Run::There { run: &stale, tasks: &[] };
+        let seen =
+            Seen { commission: &commission, verdict: Some(&verdict), run, other_open, account: &Account::Unknown };
+        assert_eq!(told(&plan(&seen, &RULES(), now())), expected, "{other_open} {status}");
+    }
 }
 
 #[test]
@@ -206,6 +229,7 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
     let ours = run_of("we-1", "u-1", &going());
     let spec = |spec: Value| json!({"spec": spec});
     let wrong = "write Failed ConfigurationError WorkflowFailed";
+    let engine = "write Failed UnsupportedEngine WorkflowFailed";
     let late = || spec(json!({"deadline": stamp(-1)}));
     check(vec![
         (spec(json!({"workflowRef": {"executionBundle": null}})), ABSENT, Account::Unknown, wrong),
@@ -214,12 +238,9 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
         (spec(json!({"target": {"name": ""}})), ABSENT, Account::Unknown, wrong),
         (spec(json!({"target": {"name": "a/b"}})), ABSENT, Account::Unknown, wrong),
         (spec(json!({"target": {"clusterID": "west"}})), ABSENT, Account::Unknown, wrong),
-        (
-            spec(json!({"workflowRef": {"executionEngine": "job"}})),
-            ABSENT,
-            Account::Unknown,
-            "write Failed UnsupportedEngine WorkflowFailed",
-        ),
+        (spec(json!({"workflowRef": {"executionEngine": "job"}})), ABSENT, Account::Unknown, engine),
+        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), UNSEEN, Account::Unknown, "look"),
+        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), ABSENT, Account::Unknown, engine),
         (late(), ABSENT, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed"),
         // A crash after the create: its run is there, or may be.
         (late(), UNSEEN, Account::Unknown, "look"),
@@ -271,7 +292,13 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
 #[test]
 fn without_a_verdict_nothing_begins() {
     let commission = execution(json!({}));
-    let seen = Seen { commission: &commission, verdict: None, run: Run::Unseen, account: &Account::Unknown };
+    let seen = Seen {
+        commission: &commission,
+        verdict: None,
+        run: Run::Unseen,
+        other_open: false,
+        account: &Account::Unknown,
+    };
     assert_eq!(plan(&seen, &RULES(), now()), Step::Rest(None));
 }
 
@@ -406,7 +433,7 @@ fn member(change: &StatusChange, name: &str) -> Value {
 fn written(commission: &Commission, run: &PipelineRun, account: &Account) -> Option<StatusChange> {
     let verdict = verdict(None);
     let run = Run::There { run, tasks: &[] };
-    let seen = Seen { commission, verdict: Some(&verdict), run, account };
+    let seen = Seen { commission, verdict: Some(&verdict), run, other_open: false, account };
     match plan(&seen, &RULES(), now()) {
         Step::Write(change) => Some(*change),
         _ => None,
