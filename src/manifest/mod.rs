@@ -2,13 +2,16 @@
 //! Out: each object as JSON text, with its place. Never: judges what is in them.
 //! Fails: one line with file, document and line.
 
+mod scalar;
+mod text;
+mod yaml;
+
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::api::facts::{Mapping, plainly};
@@ -58,6 +61,8 @@ impl fmt::Display for Place {
 pub enum ManifestError {
     #[error("{file}: cannot be read: {error}")]
     Unreadable { file: Arc<str>, error: std::io::Error },
+    #[error("{file}: {problem}")]
+    NoText { file: Arc<str>, problem: &'static str },
     #[error("{file}: no object in it{}", if &**file == STANDARD_INPUT { " (or it was read already)" } else { "" })]
     Nothing { file: Arc<str> },
     #[error("{place}: {problem}")]
@@ -87,19 +92,23 @@ pub fn read_some(path: &Path) -> Result<Vec<Document>, ManifestError> {
 
 fn source(path: &Path) -> Result<(Arc<str>, String), ManifestError> {
     let file: Arc<str> = if path == Path::new("-") { STANDARD_INPUT.into() } else { path.display().to_string().into() };
-    match read_text(path) {
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(ManifestError::Unreadable { file, error }),
+    };
+    match text::decode(bytes) {
         Ok(text) => Ok((file, text)),
-        Err(error) => Err(ManifestError::Unreadable { file, error }),
+        Err(problem) => Err(ManifestError::NoText { file, problem }),
     }
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text)?;
-        return Ok(text);
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        return Ok(bytes);
     }
-    std::fs::read_to_string(path)
+    std::fs::read(path)
 }
 
 /// The manifest files below a folder, in the order of their paths.
@@ -176,7 +185,7 @@ fn json_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestEr
                 let place = Place { file: file.clone(), document, items: Vec::new() };
                 ManifestError::Syntax { place, problem: format!("not JSON: {error}") }
             })?;
-            documents.push(String::from(Box::<str>::from(raw)));
+            documents.push(text::without_lone_surrogates(String::from(Box::<str>::from(raw))));
         }
     }
     Ok(documents)
@@ -198,88 +207,10 @@ fn parts(text: &str) -> Vec<&str> {
 }
 
 fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
-    let values: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
+    yaml::documents(text).map_err(|yaml::Problem(problem)| {
         let place = Place { file: file.clone(), document: None, items: Vec::new() };
-        ManifestError::Syntax { place, problem: format!("not YAML: {}", yaml_problem(&error)) }
-    })?;
-    Ok(values.into_iter().map(|Json(text)| text).filter(|text| text != "null").collect())
-}
-
-/// A value as JSON text, its members in the order in which they stand.
-struct Json(String);
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor).map(Self)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<String, E> {
-        Ok("null".to_owned())
-    }
-
-    fn visit_none<E>(self) -> Result<String, E> {
-        Ok("null".to_owned())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_u128<E>(self, value: u128) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
-        Ok(serde_json::Value::from(value).to_string())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<String, E> {
-        Ok(serde_json::Value::from(value).to_string())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<String, A::Error> {
-        let mut text = "[".to_owned();
-        while let Some(Json(item)) = list.next_element()? {
-            text.push_str(if text.len() > 1 { "," } else { "" });
-            text.push_str(&item);
-        }
-        Ok(text + "]")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
-        let mut text = "{".to_owned();
-        while let Some((name, Json(value))) = map.next_entry::<String, Json>()? {
-            text.push_str(if text.len() > 1 { "," } else { "" });
-            text.push_str(&format!("{}:{value}", serde_json::Value::from(name)));
-        }
-        Ok(text + "}")
-    }
+        ManifestError::Syntax { place, problem }
+    })
 }
 
 /// One line with line and column.
@@ -375,7 +306,7 @@ mod tests {
 
     #[test]
     fn yaml_keeps_the_order_of_its_members_and_its_whole_numbers() {
-        let text = "kind: A\nz: 9007199254740993\na: {y: 1.5, x: [~, 'true']}\nb: \"\\u00e9\\n\"\n";
+        let text = "kind: A\nz: 9007199254740993\na: {'y': 1.5, x: [~, 'true']}\nb: \"\\u00e9\\n\"\n";
         let json = r#"{"kind":"A","z":9007199254740993,"a":{"y":1.5,"x":[null,"true"]},"b":"é\n"}"#;
         assert_eq!(parse(&"f".into(), text).unwrap()[0].json, json);
     }
@@ -412,6 +343,21 @@ mod tests {
         for text in [problem("a: [1\nb: 2\n"), problem("{\"a\": NaN}"), problem("just words")] {
             assert_eq!(text.lines().count(), 1, "{text}");
         }
+    }
+
+    /// What kubectl prints of a whole cluster.
+    #[test]
+    fn a_stream_or_a_list_is_as_long_as_it_is() {
+        let object = |index: usize| format!("kind: A\nmetadata:\n  name: a-{index}\n  labels: {{a: b, c: d, e: f}}\n");
+        let stream: Vec<_> = (0..5000).map(object).collect();
+        let documents = parse(&"f".into(), &stream.join("---\n")).unwrap();
+        assert_eq!((documents.len(), documents[4999].place.to_string()), (5000, "f: document 5000".to_owned()));
+        let indented = |object: &String| format!("- {}\n", object.trim_end().replace('\n', "\n  "));
+        let list = stream.iter().map(indented).collect::<String>();
+        let documents = parse(&"f".into(), &format!("kind: List\napiVersion: v1\nitems:\n{list}")).unwrap();
+        assert_eq!((documents.len(), &*documents[4999].kind), (5000, "A"));
+        let numbers = format!("kind: A\nl: [{}]\n", "1, ".repeat(260_000));
+        assert_eq!(parse(&"f".into(), &numbers).unwrap().len(), 1);
     }
 
     #[test]
