@@ -137,6 +137,29 @@ fn check_says_what_would_be_parked_and_whether_all_come_home() {
     assert!(lines[1]["problem"].as_str().unwrap().contains("kubernaut.ai/v1"));
 }
 
+/// `lockkeeper convert … 2>&1 | head`.
+#[test]
+fn that_nobody_reads_standard_error_is_no_panic() {
+    let told = |args: &[&str], stdin: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lockkeeper"))
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        child.wait_with_output().unwrap().status.code()
+    };
+    assert_eq!(told(&["convert", "-", "--to", "v1beta1"], FOREIGN), Some(0));
+    assert_eq!(told(&["convert", "-", "--check", "-o", "json"], OLD), Some(0));
+    assert_eq!(told(&["convert", "-", "--to", "v1beta1"], "a: [1"), Some(2));
+    assert_eq!(told(&["classify", "-"], "a: [1"), Some(2));
+    assert_eq!(told(&["review", "-", "--state", "examples/state"], "a: [1"), Some(2));
+    assert_eq!(told(&["no-such-command"], ""), Some(2));
+}
+
 /// A folder of manifests holds more than ours.
 #[test]
 fn what_is_of_another_kind_goes_through_as_it_is() {

@@ -177,7 +177,7 @@ impl Found {
     fn conclude(self) -> anyhow::Result<Ended> {
         if let Some((last, others)) = self.faults.split_last() {
             for fault in others {
-                eprintln!("lockkeeper: {}", one_line(fault, 2000));
+                output::tell(&one_line(fault, 2000));
             }
             anyhow::bail!("{last}");
         }

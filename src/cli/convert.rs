@@ -91,7 +91,8 @@ impl Convert {
         }
         faults.conclude()?;
         if let Some(told) = told_foreign(foreign) {
-            eprintln!("lockkeeper: {told} as they are: {} are converted", KINDS.map(|kind| kind.name).join(" and "));
+            let ours = KINDS.map(|kind| kind.name).join(" and ");
+            output::tell(&format!("{told} as they are: {ours} are converted"));
         }
         output::print(&text)?;
         Ok(Ended::Well)
@@ -126,10 +127,10 @@ impl Convert {
             found.sum_up()?;
         }
         if let Some(advice) = found.advice().filter(|_| self.files.is_empty()) {
-            eprintln!("lockkeeper: {advice}");
+            output::tell(&advice);
         }
         if let Some(told) = told_foreign(foreign) {
-            eprintln!("lockkeeper: {told}");
+            output::tell(&told);
         }
         faults.conclude()?;
         Ok(if found.is_clear() { Ended::Well } else { Ended::No })
@@ -177,7 +178,7 @@ impl Faults {
     fn conclude(mut self) -> anyhow::Result<()> {
         let Some(last) = self.0.pop() else { return Ok(()) };
         for fault in self.0 {
-            eprintln!("lockkeeper: {}", one_line(&fault, 2000));
+            output::tell(&one_line(&fault, 2000));
         }
         anyhow::bail!(last)
     }

@@ -1,6 +1,6 @@
 //! `lockkeeper migrate`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -269,7 +269,7 @@ impl KindState {
 }
 
 fn no(why: &str) -> Ended {
-    eprintln!("lockkeeper: {why}");
+    output::tell(why);
     Ended::No
 }
 
@@ -277,7 +277,7 @@ fn no(why: &str) -> Ended {
 fn complain<'a>(strays: impl Iterator<Item = &'a Stray>, all: &str) -> Ended {
     let strays: Vec<_> = strays.collect();
     for stray in strays.iter().take(20) {
-        eprintln!("{}: {}", stray.object, stray.why);
+        output::aside(&format!("{}: {}\n", stray.object, stray.why));
     }
     no(&format!("{} objects {all}", strays.len()))
 }
@@ -425,13 +425,12 @@ impl Progress<'_> {
         self.said = Some(Instant::now());
         let rate = count as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         let total = self.total.map(|total| format!("/{total}")).unwrap_or_default();
-        eprint!("\r{}: {count}{total} {}, {rate:.0}/s\u{1b}[K", self.what, self.done);
-        let _ = std::io::stderr().flush();
+        output::aside(&format!("\r{}: {count}{total} {}, {rate:.0}/s\u{1b}[K", self.what, self.done));
     }
 
     fn over(&self) {
         if self.said.is_some() {
-            eprint!("\r\u{1b}[K");
+            output::aside("\r\u{1b}[K");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What `lockkeeper convert --check` finds: each object there and back, and a sum of what was found.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use serde::Serialize;
 
@@ -135,7 +135,7 @@ impl Preflight {
         text +=
             &format!("{objects} objects: {parked} park something, {strays} not identical, {failed} not converted\n");
         if self.json {
-            eprint!("{text}");
+            output::aside(&text);
             return Ok(());
         }
         output::print(&text)
@@ -152,8 +152,7 @@ impl Preflight {
                     trouble = self.take(None, object);
                 }
                 if progress && self.objects.is_multiple_of(100) {
-                    eprint!("\r{} objects", self.objects);
-                    let _ = std::io::stderr().flush();
+                    output::aside(&format!("\r{} objects", self.objects));
                 }
             };
             each_object(&client, kind.name, &mut take)
@@ -162,7 +161,7 @@ impl Preflight {
             trouble?;
         }
         if progress {
-            eprint!("\r\u{1b}[K");
+            output::aside("\r\u{1b}[K");
         }
         Ok(())
     }

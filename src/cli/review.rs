@@ -175,7 +175,7 @@ fn text(rows: &[Row], paint: Paint) -> String {
 fn tell_warnings(rows: &[Row], format: Format) {
     for row in rows.iter().filter(|_| format == Format::Text) {
         for warning in row.verdict.warning_lines().into_iter().chain(row.warning.clone()) {
-            eprintln!("Warning: {}: {}: {warning}", row.file, row.object);
+            output::aside(&format!("Warning: {}: {}: {warning}\n", row.file, row.object));
         }
     }
 }
@@ -183,7 +183,7 @@ fn tell_warnings(rows: &[Row], format: Format) {
 fn conclude(rows: &[Row], faults: &[String]) -> anyhow::Result<Ended> {
     if let Some((last, others)) = faults.split_last() {
         for fault in others {
-            eprintln!("lockkeeper: {}", crate::line::one_line(fault, 2000));
+            output::tell(&crate::line::one_line(fault, 2000));
         }
         anyhow::bail!("{last}");
     }

@@ -72,7 +72,8 @@ fn load(folder: Option<&Path>, executions: &str) -> anyhow::Result<Arc<Index>> {
 /// Without them the answer is that of a gate that does not see runs, and says so.
 async fn list_runs<T: Tracked>(client: &Client, index: &Index, namespace: &str) {
     if let Err(error) = list_where_served::<T>(client, index, namespace).await {
-        eprintln!("warning: {} in namespace {namespace} are not known here: {error}", T::INPUT);
+        let warning = format!("warning: {} in namespace {namespace} are not known here: {error}\n", T::INPUT);
+        super::output::aside(&warning);
     }
 }
 
