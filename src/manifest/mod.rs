@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::api::facts::{Mapping, plainly};
@@ -61,6 +61,8 @@ impl fmt::Display for Place {
 pub enum ManifestError {
     #[error("{file}: cannot be read: {error}")]
     Unreadable { file: Arc<str>, error: std::io::Error },
+    #[error("{file}: no .yaml, .yml or .json file in this folder (those below it are not read)")]
+    NoManifest { file: Arc<str> },
     #[error("{file}: {problem}")]
     NoText { file: Arc<str>, problem: &'static str },
     #[error("{file}: no object in it{}", if &**file == STANDARD_INPUT { " (or it was read already)" } else { "" })]
@@ -88,6 +90,34 @@ pub fn read_some(path: &Path) -> Result<Vec<Document>, ManifestError> {
     let (file, text) = source(path)?;
     let texts = texts(&file, &text)?;
     if texts.is_empty() { Err(ManifestError::Nothing { file }) } else { all_apart(&file, texts) }
+}
+
+/// Reads each path that somebody named: a file, standard input for `-`, or the manifests of a folder in the order of their
+/// names, as kubectl does. A file of a folder may hold nothing.
+pub fn read_named(paths: &[PathBuf]) -> impl Iterator<Item = Result<Vec<Document>, ManifestError>> {
+    paths.iter().flat_map(|path| {
+        if !path.is_dir() {
+            return vec![read_some(path)];
+        }
+        match files_in(path) {
+            Ok(files) => files.iter().map(|file| read(file)).collect(),
+            Err(error) => vec![Err(error)],
+        }
+    })
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+    let file: Arc<str> = folder.display().to_string().into();
+    let unreadable = |error| ManifestError::Unreadable { file: file.clone(), error };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if is_manifest(&path) && !is_hidden(&path) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(ManifestError::NoManifest { file }) } else { Ok(files) }
 }
 
 fn source(path: &Path) -> Result<(Arc<str>, String), ManifestError> {
@@ -234,6 +264,7 @@ fn take_apart(place: Place, json: String, documents: &mut Vec<Document>) -> Resu
     let (kind, api_version) = (head.kind.unwrap_or_default(), head.api_version.unwrap_or_default());
     match head.items.filter(|_| kind.ends_with("List")) {
         Some(items) => take_items(&place, items, &kind, &api_version, documents),
+        None if kind == "List" => Ok(()),
         None => {
             documents.push(Document { place, json, kind, api_version });
             Ok(())
@@ -255,9 +286,9 @@ fn take_items(
     if place.items.len() >= LISTS_MAX {
         return Err(fault(format!("more than {LISTS_MAX} Lists within each other")));
     }
-    let items: Vec<&RawValue> =
+    let items: Option<Vec<&RawValue>> =
         serde_json::from_str(items.get()).map_err(|error| fault(format!("items: {}", plainly(&error))))?;
-    for (index, item) in items.into_iter().enumerate() {
+    for (index, item) in items.into_iter().flatten().enumerate() {
         let place = Place { items: [&*place.items, &[index]].concat(), ..place.clone() };
         let Mapping(head): Mapping<Head<'_>> =
             serde_json::from_str(item.get()).map_err(|error| no_object(&place, &error))?;
@@ -282,8 +313,13 @@ fn no_object(place: &Place, error: &serde_json::Error) -> ManifestError {
 struct Head<'a> {
     kind: Option<String>,
     api_version: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "whatever_it_is")]
     items: Option<&'a RawValue>,
+}
+
+/// null is an empty list, which is not the same as none.
+fn whatever_it_is<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -331,6 +367,15 @@ mod tests {
         assert_eq!(kinds("{\"kind\":\"A\"}\n---\nkind: B\n"), ["A f: document 1", "B f: document 2"]);
         assert!(problem("{\"kind\":\"A\"}\n---\n{\"kind\"}\n").starts_with("f: document 2: not JSON: "));
         assert_eq!(kinds(r#"{"kind":"FooList","apiVersion":"v1","items":[{"metadata":{}}]}"#), ["Foo f: items[0]"]);
+    }
+
+    #[test]
+    fn an_empty_list_holds_nothing() {
+        for text in ["kind: List\nitems: []\n", "kind: List\nitems:\n", "kind: List\n", "kind: FooList\nitems: null\n"]
+        {
+            assert_eq!(kinds(text), Vec::<String>::new(), "{text}");
+        }
+        assert_eq!(kinds("kind: AllowList\n"), ["AllowList f"]);
     }
 
     #[test]
