@@ -15,6 +15,7 @@ mod preflight;
 mod review;
 mod serve;
 mod state;
+mod what;
 mod yaml;
 
 use std::ffi::OsString;

@@ -34,6 +34,11 @@ pub(super) fn aside(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// "1 object", "2 objects".
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Colour, on a terminal that wants it.
 #[derive(Clone, Copy)]
 pub(super) struct Paint(bool);
