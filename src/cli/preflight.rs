@@ -70,23 +70,23 @@ impl Preflight {
 
     /// Takes one object there and back. Those of files are told one by one, those of a cluster where something is wrong.
     pub fn take(&mut self, place: Option<&str>, object: &str) -> anyhow::Result<()> {
-        self.tell(place, object, there_and_back(object).map_err(|error| error.to_string()))
+        self.tell(place, object, &there_and_back(object).map_err(|error| error.to_string()))
     }
 
     /// Takes one of a file that need not be tried.
     pub fn refuse(&mut self, place: &str, object: &str, problem: String) -> anyhow::Result<()> {
-        self.tell(Some(place), object, Err(problem))
+        self.tell(Some(place), object, &Err(problem))
     }
 
-    fn tell(&mut self, place: Option<&str>, object: &str, trip: Result<Trip, String>) -> anyhow::Result<()> {
+    fn tell(&mut self, place: Option<&str>, object: &str, trip: &Result<Trip, String>) -> anyhow::Result<()> {
         self.objects += 1;
         let name = called(object);
-        let problem = match &trip {
+        let problem = match trip {
             Ok(trip) if !trip.identical => Some("does not come home as it was".to_owned()),
             Ok(_) => None,
             Err(problem) => Some(problem.clone()),
         };
-        match &trip {
+        match trip {
             Ok(trip) => self.count(trip, &name),
             Err(_) => self.failed += 1,
         }

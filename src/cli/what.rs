@@ -39,7 +39,7 @@ pub(super) fn what(document: &Document) -> What {
         return if of_group || of_none { What::Ours } else { What::Mistaken(of_another_group(document)) };
     }
     let meant = meant(kind);
-    if !of_group && !(of_none && meant.is_some()) || OTHERS.contains(&kind) {
+    if !(of_group || of_none && meant.is_some()) || OTHERS.contains(&kind) {
         return What::Other;
     }
     let ours = KINDS.map(|kind| kind.name).join(", ");
