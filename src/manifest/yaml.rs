@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::value::RawValue;
 
 use super::scalar::{self, Said, Scalar};
@@ -32,7 +32,13 @@ pub(super) fn documents(text: &str) -> Result<Vec<String>, Problem> {
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| {
             let at = *error.marker();
-            Problem(format!("not YAML: line {}, column {}: {}", at.line(), at.col() + 1, first_line(&error.info())))
+            let place = format!("line {}, column {}", at.line(), at.col() + 1);
+            Problem(match error.kind() {
+                ErrorKind::RecursionLimitExceeded => {
+                    format!("{place}: more than {DEPTH_MAX} lists and mappings within each other; give JSON")
+                }
+                _ => format!("not YAML: {place}: {}", first_line(&error.info())),
+            })
         })?;
         if matches!(event, Event::DocumentEnd) {
             let json = std::mem::take(&mut writer.out);
@@ -373,6 +379,10 @@ mod tests {
         assert!(read(&nested).unwrap_err().contains("the aliases"), "what is remembered counts too");
         let honest = "a: &a {b: 1, c: 2}\nl:\n".to_owned() + &"- *a\n".repeat(20_000);
         assert!(read(&honest).is_ok());
-        assert!(read(&"[".repeat(2000)).unwrap_err().starts_with("not YAML: "));
+        assert!(
+            read(&"[".repeat(2000))
+                .unwrap_err()
+                .ends_with("more than 1000 lists and mappings within each other; give JSON")
+        );
     }
 }
