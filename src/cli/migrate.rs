@@ -1,6 +1,6 @@
 //! `lockkeeper migrate`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::convert::To;
-use super::output::{self, Format, Paint};
+use super::output::{self, Format, Paint, counted};
 use super::{Ended, state};
 use crate::convert::{KINDS, Version};
 use crate::migrate::{Aim, Checked, Definition, INSTALL, Moved, Pass, Remains, Server, Step, Stray, Trouble, plan};
@@ -66,7 +66,7 @@ impl Migrate {
 /// Over the line of progress, if there is one.
 fn waits(why: &str) {
     let clean = if std::io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
-    eprintln!("{clean}lockkeeper: {why}");
+    output::aside(&format!("{clean}lockkeeper: {why}\n"));
 }
 
 async fn asked_to_stop<T>(stop: CancellationToken) -> T {
@@ -301,20 +301,16 @@ impl KindState {
 }
 
 fn no(why: &str) -> Ended {
-    eprintln!("lockkeeper: {why}");
+    output::tell(why);
     Ended::No
 }
 
 /// Names some objects, and says what they all have in common.
 fn complain<'a>(strays: impl Iterator<Item = &'a Stray>, count: usize, all: &str) -> Ended {
     for stray in strays.take(20) {
-        eprintln!("{}: {}", stray.object, stray.why);
+        output::aside(&format!("{}: {}\n", stray.object, stray.why));
     }
-    no(&format!("{} {all}", counted(count)))
-}
-
-fn counted(objects: usize) -> String {
-    format!("{objects} {}", if objects == 1 { "object" } else { "objects" })
+    no(&format!("{} {all}", counted(count, "object")))
 }
 
 fn told_check(name: &str, checked: &Checked, paint: Paint) -> String {
@@ -326,7 +322,7 @@ fn told_check(name: &str, checked: &Checked, paint: Paint) -> String {
         count => paint.bad(&format!("{count} do not come home")),
     };
     let parks = if *parking == 1 { "parks" } else { "park" };
-    format!("{name}: {} went there and back, {home}, {parking} {parks} something", counted(*objects))
+    format!("{name}: {} went there and back, {home}, {parking} {parks} something", counted(*objects, "object"))
 }
 
 fn told_moves(name: &str, moved: &Moved) -> String {
@@ -349,7 +345,7 @@ fn told_plan(kind: &KindState, aim: Aim) -> String {
     let objects = kind.checked.as_ref().map_or(0, |checked| checked.objects);
     let would = kind.steps.iter().map(|step| match step {
         Step::Store => format!("store {to}"),
-        Step::Rewrite => format!("write {} once", counted(objects)),
+        Step::Rewrite => format!("write {} once", counted(objects, "object")),
         Step::Trim => format!("set status.storedVersions to {to}"),
         Step::Retire => format!("serve {to} alone and set the conversion strategy to None"),
     });
@@ -463,13 +459,12 @@ impl Progress<'_> {
         self.said = Some(Instant::now());
         let rate = count as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         let total = self.total.map(|total| format!("/{total}")).unwrap_or_default();
-        eprint!("\r{}: {count}{total} {}, {rate:.0}/s\u{1b}[K", self.what, self.done);
-        let _ = std::io::stderr().flush();
+        output::aside(&format!("\r{}: {count}{total} {}, {rate:.0}/s\u{1b}[K", self.what, self.done));
     }
 
     fn over(&self) {
         if self.said.is_some() {
-            eprint!("\r\u{1b}[K");
+            output::aside("\r\u{1b}[K");
         }
     }
 }
