@@ -5,7 +5,7 @@ mod versions;
 
 use std::path::Path;
 
-use lockkeeper::convert::{KINDS, LEGACY, Version, bring_home};
+use lockkeeper::convert::{KINDS, LEGACY, Version, bring_home, convert, there_and_back};
 use serde_json::{Value, json};
 use versions::{ANNOTATIONS_MAX_BYTES, V1ALPHA1, V1BETA1, annotated, comes_home, other, over, prune, schemas};
 
@@ -83,6 +83,97 @@ fn whatever_shape_an_annotation_names_nothing_that_is_seen_moves() {
             }
         }
     }
+}
+
+/// Objects of an API server have their members in the order of their names, those of a conversion in its own: an object of either
+/// comes home, with the same text in its annotation.
+#[test]
+fn what_is_parked_has_one_order() {
+    for kind in KINDS {
+        for object in
+            [golden(kind.name, "hub"), golden(kind.name, "hub.v1alpha1"), golden(kind.name, "2026-08.v1beta1")]
+        {
+            let (_, away) = other(&object);
+            let mut backwards = String::new();
+            reversed(&object, &mut backwards);
+            let text = |text: &str, to| String::from_utf8(convert(text, to).unwrap().json).unwrap();
+            let annotation =
+                |text: &str| serde_json::from_str::<Value>(text).unwrap()["metadata"]["annotations"][LEGACY].clone();
+            let there = [&object.to_string(), &backwards].map(|object| text(object, away));
+            for object in [&object.to_string(), &backwards, &there[0], &there[1]] {
+                assert!(there_and_back(object).unwrap().identical, "{object}");
+                let (from, to) = other(&serde_json::from_str(object).unwrap());
+                let once = text(&text(object, to), from);
+                assert_eq!(annotation(&once), annotation(object));
+            }
+        }
+    }
+}
+
+/// The same object with the members of each object the other way round.
+fn reversed(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let all: Vec<_> = members
+                .iter()
+                .rev()
+                .map(|(name, value)| {
+                    let mut text = String::new();
+                    reversed(value, &mut text);
+                    format!("{}:{text}", json!(name))
+                })
+                .collect();
+            *out += &format!("{{{}}}", all.join(","));
+        }
+        Value::Array(items) => {
+            let all: Vec<_> = items
+                .iter()
+                .map(|item| {
+                    let mut text = String::new();
+                    reversed(item, &mut text);
+                    text
+                })
+                .collect();
+            *out += &format!("[{}]", all.join(","));
+        }
+        other => *out += &other.to_string(),
+    }
+}
+
+/// What is parked by somebody else's hand is no reason to keep an object where it is: what is seen comes home.
+#[test]
+fn what_is_forged_or_stale_keeps_nothing_from_coming_home() {
+    let mut tried = 0;
+    for kind in KINDS {
+        let (hub, old) = (golden(kind.name, "hub"), golden(kind.name, "hub.v1alpha1"));
+        let places = kind.rows.iter().flat_map(|row| row.v1alpha1.into_iter().flatten().chain([row.hub]));
+        let more = ["spec.clusterID", "spec.target.clusterID", "spec.targetResource", "status.legacy.x", "spec.x"];
+        let places: std::collections::BTreeSet<_> = places.chain(more).collect();
+        for (object, place) in
+            [&hub, &old].into_iter().flat_map(|object| places.iter().map(move |place| (object, place)))
+        {
+            let (home, away) = other(object);
+            for (op, value) in
+                [("add", json!("EVIL")), ("add", json!({"a": "EVIL"})), ("add", json!(7)), ("remove", Value::Null)]
+            {
+                let mut operation = json!({"op": op, "path": format!("/{}", place.replace('.', "/"))});
+                if op == "add" {
+                    operation["value"] = value;
+                }
+                let mut forged = object.clone();
+                annotate(&mut forged, &json!({"home": away.as_str(), "patch": [operation]}).to_string());
+                let trip = there_and_back(&forged.to_string()).unwrap();
+                assert!(trip.identical, "{forged}");
+                let mut back = over(&over(&forged, away), home);
+                for object in [&mut back, &mut forged] {
+                    object["metadata"]["annotations"] = Value::Null;
+                }
+                assert_eq!(back, forged, "{operation}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 1_000, "{tried}");
 }
 
 /// C-07: whatever others have written there already, all annotations together are what the API server takes.

@@ -8,7 +8,7 @@ use super::output::{self, counted};
 use super::preflight::Preflight;
 use super::what::{What, what};
 use super::{Ended, yaml};
-use crate::convert::{KINDS, Unconvertible, Version, bring_home, called, same};
+use crate::convert::{KINDS, Unconvertible, Version, bring_home, called, comes_home};
 use crate::line::one_line;
 use crate::manifest::{self, Document};
 
@@ -149,12 +149,8 @@ impl Convert {
 /// The object in the other version; None: it would not come home as it was.
 fn there(object: &str, to: Version) -> Result<Option<String>, Unconvertible> {
     let there = bring_home(object, to)?;
-    let json = String::from_utf8_lossy(&there.json).into_owned();
-    if there.from == to {
-        return Ok(Some(json));
-    }
-    let home = bring_home(&json, there.from)?;
-    Ok(same(&String::from_utf8_lossy(&home.json), object).then_some(json))
+    let home = there.from == to || comes_home(object, &there)?;
+    Ok(home.then(|| String::from_utf8_lossy(&there.json).into_owned()))
 }
 
 /// The kinds of what is not ours.

@@ -19,7 +19,9 @@ mod trip;
 
 pub use park::LEGACY;
 pub use table::{KINDS, Kind, Otherwise, Row, Shape, Values};
-pub use trip::{Trip, there_and_back};
+pub use trip::{Trip, comes_home, there_and_back};
+
+use std::collections::BTreeSet;
 
 use node::Node;
 use park::Parked;
@@ -143,11 +145,13 @@ pub fn bring_home(text: &str, to: Version) -> Result<Converted, Unconvertible> {
 }
 
 /// What an object says in another version, with all that it parks for that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Told {
     pub json: String,
     /// What it parks says something of the spec that is not seen of it here.
     pub adds_to_spec: bool,
+    /// Operations on the status that it parks, each as it is written.
+    pub of_status: BTreeSet<String>,
 }
 
 /// What an object says in another version, to be judged by: it is not on its way there, and nothing is parked anew.
@@ -158,11 +162,30 @@ pub fn told(text: &str, version: Version) -> Result<Told, Unconvertible> {
     let mut object = Node::json(text);
     let (from, kind) = identify(&mut object)?;
     if from == version {
-        return Ok(Told { json: text.to_owned(), adds_to_spec: false });
+        return Ok(Told { json: text.to_owned(), adds_to_spec: false, of_status: BTreeSet::new() });
     }
     let annotation = park::annotation(&mut object);
     let mut turned = turn(&mut object, from, kind, annotation.as_deref(), Landing::Served(version));
-    Ok(Told { json: turned.written(version, text.len()), adds_to_spec: turned.adds_to_spec })
+    let parked = turned.parked.iter().flat_map(|parked| &parked.patch);
+    let of_status =
+        parked.filter(|operation| operation.root() == "status").map(|operation| operation.node().to_string()).collect();
+    Ok(Told { json: turned.written(version, text.len()), adds_to_spec: turned.adds_to_spec, of_status })
+}
+
+/// Whether an object that went away to a version came home: what it says is what it was. What it had parked for that version and
+/// was stale, or forged, is nothing that it says.
+fn is_home(home: &str, object: &str, away: Version) -> bool {
+    let read = |text| park::annotation(&mut Node::json(text));
+    let (then, now) = (read(object), read(home));
+    let (mut home, mut was) = (Node::json(home.trim()), Node::json(object.trim()));
+    if home.same(&mut was) {
+        return true;
+    }
+    let had = park::take(&mut was, then.as_deref(), Landing::Home(away)).is_some();
+    park::take(&mut home, now.as_deref(), Landing::Home(away));
+    park::as_stripped(&mut was);
+    park::as_stripped(&mut home);
+    had && home.same(&mut was)
 }
 
 fn land(text: &str, landing: Landing) -> Result<Converted, Unconvertible> {
@@ -242,7 +265,12 @@ fn turn<'a>(
     let mut adds_to_spec = false;
     if let Some(parked) = &parked {
         let mut seen = other.get("spec").cloned();
-        unpark(&mut other, parked, object, &|object| carry(object, kind, there, from));
+        // A member of a later shape would make another object of it for whoever reads it next.
+        let fits = |object: &mut Node<'_>| match there {
+            Side::V1alpha1(shape) => shape_of(object, kind) <= shape,
+            Side::Hub => true,
+        };
+        unpark(&mut other, parked, object, &fits, &|object| carry(object, kind, there, from));
         adds_to_spec = match (&mut seen, other.get("spec")) {
             (Some(seen), Some(spec)) => !spec.same(seen),
             (seen, spec) => seen.is_some() != spec.is_some(),
@@ -263,12 +291,6 @@ pub fn called(text: &str) -> String {
     let name = said(&mut object, "metadata.name").unwrap_or_else(|| "without a name".to_owned());
     let namespace = said(&mut object, "metadata.namespace").map(|namespace| namespace + "/").unwrap_or_default();
     one_line(&format!("{kind} {namespace}{name}"), 400)
-}
-
-/// Whether two texts are the same object: the order of members is nothing, numbers are their text.
-#[must_use]
-pub fn same(one: &str, other: &str) -> bool {
-    Node::json(one.trim()).same(&mut Node::json(other.trim()))
 }
 
 fn identify(object: &mut Node<'_>) -> Result<(Version, &'static Kind), Unconvertible> {
@@ -305,7 +327,13 @@ const TRIES_MIN: usize = 6;
 
 /// Takes back what was parked, as far as it changes nothing that the version it comes from says: what is stale or forged does
 /// not pass.
-fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>, back: &dyn Fn(&mut Node<'a>)) {
+fn unpark<'a>(
+    object: &mut Node<'a>,
+    parked: &Parked<'a>,
+    source: &mut Node<'a>,
+    fits: &dyn Fn(&mut Node<'_>) -> bool,
+    back: &dyn Fn(&mut Node<'a>),
+) {
     let said = |object: &Node<'a>| {
         node::work::done(|| object.weight());
         let mut said = object.clone();
@@ -324,7 +352,7 @@ fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>,
         let Some(some) = left.pop() else { break };
         let mut candidate = object.clone();
         patch::apply(some, &mut candidate);
-        if park::is_harmless(&mut visible, &mut said(&candidate), source) {
+        if fits(&mut candidate) && park::is_harmless(&mut visible, &mut said(&candidate), source) {
             *object = candidate;
         } else if some.len() > 1 {
             let apart = some.chunk_by(|one, other| one.root() == other.root()).next().map_or(0, <[_]>::len);
