@@ -382,3 +382,21 @@ fn each_shape_goes_there_and_home_through_the_program() {
     }
     assert_eq!(count, 18);
 }
+
+/// A manifest was never created, and a timeout counts from that.
+#[test]
+fn a_timeout_that_counts_from_nothing_is_told() {
+    let manifest = OLD.replace(", creationTimestamp: \"2026-01-05T10:00:00Z\"", "");
+    let there = convert(&["-", "--to", "v1beta1"], &manifest);
+    assert_eq!(there.status.code(), Some(0));
+    let told = stderr(&there);
+    assert!(
+        told.starts_with(
+            "lockkeeper: standard input: WorkflowExecution payments/we: spec.executionConfig.timeout counts from"
+        ),
+        "{told}"
+    );
+    assert!(told.contains("add spec.deadline") && told.lines().count() == 1, "{told}");
+    assert_eq!(stderr(&convert(&["-", "--to", "v1beta1"], OLD)), "");
+    assert_eq!(stderr(&convert(&["-", "--to", "v1alpha1"], &stdout(&there))), "");
+}

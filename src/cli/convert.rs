@@ -83,6 +83,17 @@ impl Convert {
                 What::Mistaken(problem) => Err(problem),
                 What::Ours => there(&whole(&document), to).map_err(|error| error.to_string()),
             };
+            if let Ok(Some(_)) = json
+                && to == Version::V1beta1
+                && counts_from_nothing(&document.json)
+            {
+                let name = called(&document.json);
+                let told = format!(
+                    "{}: {name}: spec.executionConfig.timeout counts from a creation that the object does not say, so v1beta1 says no deadline: add spec.deadline before you apply it",
+                    document.place
+                );
+                output::tell(&one_line(&told, 2000));
+            }
             match (json, self.output) {
                 (Ok(Some(json)), Some(Form::Json)) => text += &(yaml::compact(&json) + "\n"),
                 (Ok(Some(json)), _) if text.is_empty() => text = yaml::from_json(&json),
@@ -144,6 +155,13 @@ impl Convert {
         faults.conclude()?;
         Ok(if found.is_clear() { Ended::Well } else { Ended::No })
     }
+}
+
+/// It has a timeout and, as manifests are, no time of creation.
+fn counts_from_nothing(object: &str) -> bool {
+    let object: serde_json::Value = serde_json::from_str(object).unwrap_or_default();
+    let said = |pointer| object.pointer(pointer).is_some_and(|value| !value.is_null());
+    said("/spec/executionConfig/timeout") && !said("/metadata/creationTimestamp")
 }
 
 /// The object in the other version; None: it would not come home as it was.

@@ -219,7 +219,7 @@ impl Migration {
         let mut progress = self.teller.progress(&kind.plural, "moved", total);
         let passed = pass.rewrite(kind.since, &mut kind.moved, &mut |moved| progress.at(moved.seen())).await;
         progress.over();
-        self.teller.say(&told_moves(&kind.definition.metadata.name, &kind.moved))?;
+        self.teller.say(&told_moves(&kind.definition.metadata.name, &kind.moved, total.filter(|_| passed.is_err())))?;
         passed?;
         if kind.moved.left > 0 {
             return Ok(());
@@ -261,7 +261,9 @@ impl Migration {
                 for kind in &kinds {
                     teller.say(&told_plan(kind, aim))?;
                 }
-                teller.say("nothing was written; the same command without --dry-run does it")?;
+                if kinds.iter().any(|kind| !kind.steps.is_empty()) {
+                    teller.say("nothing was written; the same command without --dry-run does it")?;
+                }
             }
             Ok(End::Strays) => {
                 let count = strays.clone().count();
@@ -325,9 +327,12 @@ fn told_check(name: &str, checked: &Checked, paint: Paint) -> String {
     format!("{name}: {} went there and back, {home}, {parking} {parks} something", counted(*objects, "object"))
 }
 
-fn told_moves(name: &str, moved: &Moved) -> String {
-    let Moved { moved, there, gone, left, .. } = moved;
-    format!("{name}: {moved} moved, {there} were there already, {gone} gone meanwhile, {left} left")
+/// `total`: of a pass that did not come to its end.
+fn told_moves(name: &str, moves: &Moved, total: Option<usize>) -> String {
+    let Moved { moved, there, gone, left, .. } = moves;
+    let ahead =
+        total.map(|total| format!(", {} not reached yet", total.saturating_sub(moves.seen()))).unwrap_or_default();
+    format!("{name}: {moved} moved, {there} were there already, {gone} gone meanwhile, {left} left{ahead}")
 }
 
 fn told_step(definition: &Definition, step: Step, to: Version) -> String {
@@ -406,7 +411,7 @@ impl Teller {
         if self.format == Format::Json {
             return Ok(());
         }
-        output::print(&format!("{line}\n")).map_err(|error| Trouble::Odd(error.to_string()))
+        output::print(&format!("{line}\n")).map_err(|error| Trouble::Unsaid(error.to_string()))
     }
 
     fn line(&self, kind: &KindState, aim: Aim, dry_run: bool) -> anyhow::Result<()> {

@@ -48,7 +48,7 @@ pub enum Trouble {
     Unknown,
     #[error("the API server refused ({0}): {1}")]
     Refused(u16, String),
-    #[error("no answer from the API server after {tries} {}: {said}", if *tries == 1 { "try" } else { "tries" })]
+    #[error("no usable answer from the API server after {tries} {}: {said}", if *tries == 1 { "try" } else { "tries" })]
     Away { tries: u32, said: String },
     #[error(
         "{0}: a trial conversion failed and nothing was written: {1}; \
@@ -57,6 +57,8 @@ pub enum Trouble {
     Unconverted(String, String),
     #[error("the API server's answer is not what it should be: {0}")]
     Odd(String),
+    #[error("standard output cannot be written: {0}")]
+    Unsaid(String),
     #[error("the list expires faster than it can be read")]
     Expired(Option<String>),
     #[error("{0} changed meanwhile")]
@@ -226,7 +228,7 @@ impl Server {
         let mut told = self.told.lock();
         if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             *told = Some(Instant::now());
-            (self.tell)(&format!("no answer from the API server yet, waiting: {said}"));
+            (self.tell)(&format!("no usable answer from the API server yet, waiting: {said}"));
         }
     }
 
