@@ -176,6 +176,71 @@ fn what_is_forged_or_stale_keeps_nothing_from_coming_home() {
     assert!(tried > 1_000, "{tried}");
 }
 
+/// What the API server would not take is no answer: it would make a version of the kind unreadable for everybody.
+#[test]
+fn no_annotation_makes_another_that_the_api_server_refuses() {
+    let path = format!("/metadata/annotations/{}", LEGACY.replace('/', "~1"));
+    let values = [json!(5), json!(null), json!(["x"]), json!({"a": "b"}), json!(true), json!("x".repeat(300_000))];
+    for kind in KINDS {
+        for (object, value) in [golden(kind.name, "hub"), golden(kind.name, "2025-12")]
+            .iter()
+            .flat_map(|object| values.iter().map(move |value| (object, value)))
+        {
+            let (_, away) = other(object);
+            let operation = json!({"op": "add", "path": path, "value": value});
+            let mut said = object.clone();
+            annotate(&mut said, &json!({"home": away.as_str(), "patch": [operation]}).to_string());
+            let mut listed = object.clone();
+            annotate(&mut listed, &json!({"home": away.as_str(), "patch": []}).to_string());
+            listed["spec"]["legacy"] = json!({"parked": [operation]});
+            let mut marked = object.clone();
+            marked["spec"]["legacy"] = json!({"parked": [{"home": away.as_str()}, operation]});
+            for forged in [said, listed, marked] {
+                let there = over(&forged, away);
+                let annotations = there["metadata"]["annotations"].as_object().into_iter().flatten();
+                assert!(annotations.into_iter().all(|(_, value)| value.is_string()), "{}", there["metadata"]);
+                assert!(annotated(&there["metadata"]) <= ANNOTATIONS_MAX_BYTES);
+            }
+        }
+    }
+}
+
+/// Each root is weighed by itself: a write of the status costs nothing else of it, whatever the spec weighs.
+#[test]
+fn a_stale_member_costs_only_itself_however_large_the_rest_is() {
+    for bytes in [1_000, 250_000, 500_000, 1_200_000] {
+        let workflow = json!({"workflowId": "x", "workflowName": "y", "actionType": "z", "engineConfig": {"vars": "v".repeat(bytes)}});
+        let object = json!({"apiVersion": V1BETA1, "kind": "WorkflowExecution", "metadata": {"name": "we"},
+            "spec": {"target": {"clusterID": "eu", "kind": "Node", "name": "w"}, "workflowRef": workflow},
+            "status": {"phase": "Failed", "deduplicatedBy": "other", "observedGeneration": 1, "workflowName": "y", "ephemeralCredentialIDs": [1],
+                "execution": {"status": "False", "retryCount": 3}, "failure": {"reason": "UnsupportedEngine", "message": "m"}}});
+        let mut written = over(&object, Version::V1alpha1);
+        written["status"]["failureDetails"]["reason"] = json!("TaskFailed");
+        let mut expected = object.clone();
+        expected["status"]["failure"]["reason"] = json!("TaskFailed");
+        let back = over(&written, Version::V1beta1);
+        assert_eq!(back["status"], expected["status"], "{bytes}");
+        assert!(back["spec"] == expected["spec"], "{bytes}");
+    }
+}
+
+/// Who writes a status does not say otherwise what the annotation keeps of it.
+#[test]
+fn what_the_annotation_says_goes_before_a_list() {
+    let object = json!({"apiVersion": V1BETA1, "kind": "WorkflowExecution", "metadata": {"name": "we"},
+        "spec": {"target": {"kind": "Node", "name": "w"}, "workflowRef": {"workflowId": "x"}},
+        "status": {"phase": "Failed", "deduplicatedBy": "we-1", "failure": {"reason": "Deduplicated", "message": "m"}}});
+    for operation in [
+        json!({"op": "add", "path": "/status/deduplicatedBy", "value": "another"}),
+        json!({"op": "remove", "path": "/status/deduplicatedBy"}),
+        json!({"op": "add", "path": "/status/failure/reason", "value": "UnsupportedEngine"}),
+    ] {
+        let mut written = over(&object, Version::V1alpha1);
+        written["status"]["legacy"] = json!({"parked": [operation]});
+        assert_eq!(over(&written, Version::V1beta1)["status"], object["status"], "{operation}");
+    }
+}
+
 /// C-07: whatever others have written there already, all annotations together are what the API server takes.
 #[test]
 fn c_07_annotations_of_others_leave_room_for_what_is_parked() {

@@ -154,6 +154,12 @@ pub struct Told {
     pub of_status: BTreeSet<String>,
 }
 
+/// Whether something may be parked in an object: nearly always told without a look into it.
+#[must_use]
+pub fn parks(text: &str) -> bool {
+    text.contains(LEGACY) || text.contains("\"parked\"")
+}
+
 /// What an object says in another version, to be judged by: it is not on its way there, and nothing is parked anew.
 ///
 /// # Errors
@@ -175,17 +181,23 @@ pub fn told(text: &str, version: Version) -> Result<Told, Unconvertible> {
 /// Whether an object that went away to a version came home: what it says is what it was. What it had parked for that version and
 /// was stale, or forged, is nothing that it says.
 fn is_home(home: &str, object: &str, away: Version) -> bool {
+    if same(home, object) {
+        return true;
+    }
     let read = |text| park::annotation(&mut Node::json(text));
     let (then, now) = (read(object), read(home));
     let (mut home, mut was) = (Node::json(home.trim()), Node::json(object.trim()));
-    if home.same(&mut was) {
-        return true;
-    }
     let had = park::take(&mut was, then.as_deref(), Landing::Home(away)).is_some();
     park::take(&mut home, now.as_deref(), Landing::Home(away));
     park::as_stripped(&mut was);
     park::as_stripped(&mut home);
     had && home.same(&mut was)
+}
+
+/// Whether two texts are the same object: the order of members is nothing, numbers are their text.
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
+    Node::json(one.trim()).same(&mut Node::json(other.trim()))
 }
 
 fn land(text: &str, landing: Landing) -> Result<Converted, Unconvertible> {
@@ -266,11 +278,12 @@ fn turn<'a>(
     if let Some(parked) = &parked {
         let mut seen = other.get("spec").cloned();
         // A member of a later shape would make another object of it for whoever reads it next.
-        let fits = |object: &mut Node<'_>| match there {
+        let fits = |object: &mut Node<'a>| match there {
             Side::V1alpha1(shape) => shape_of(object, kind) <= shape,
             Side::Hub => true,
         };
-        unpark(&mut other, parked, object, &fits, &|object| carry(object, kind, there, from));
+        let back = |object: &mut Node<'a>| carry(object, kind, there, from);
+        unpark(&mut other, parked, object, &Homeward { back: &back, fits: &fits });
         adds_to_spec = match (&mut seen, other.get("spec")) {
             (Some(seen), Some(spec)) => !spec.same(seen),
             (seen, spec) => seen.is_some() != spec.is_some(),
@@ -319,46 +332,81 @@ fn side(version: Version, shape: Shape) -> Side {
 
 /// One that is stale is found in a dozen tries. Past this most are forged, and the time of a list is not theirs.
 const TRIES: usize = 200;
-/// Bytes that are tried in all: where there are many to an object, there are fewer tries.
+/// Bytes that are tried in all: where there are many to a part of an object, there are fewer tries.
 const TRIED: usize = 2 << 20;
-/// So many there are of any object: what is parked of its spec gets one without what is parked of its status, which a write
-/// of the status may have made stale.
+/// So many there are of any.
 const TRIES_MIN: usize = 6;
 
 /// Takes back what was parked, as far as it changes nothing that the version it comes from says: what is stale or forged does
 /// not pass.
-fn unpark<'a>(
-    object: &mut Node<'a>,
-    parked: &Parked<'a>,
-    source: &mut Node<'a>,
-    fits: &dyn Fn(&mut Node<'_>) -> bool,
-    back: &dyn Fn(&mut Node<'a>),
-) {
-    let said = |object: &Node<'a>| {
-        node::work::done(|| object.weight());
-        let mut said = object.clone();
-        back(&mut said);
-        said
-    };
+fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>, way: &Homeward<'a, '_>) {
     let patch = patch::in_order(&parked.patch);
-    if patch.is_empty() {
-        return park::restore_metadata(object, &parked.patch);
-    }
-    let mut visible = said(object);
-    // All at once, and where that says too much spec and status apart, then by halves, down to the one that does.
-    let mut left = vec![&patch[..]];
-    let weight: usize = object.weight() + patch.iter().map(|operation| operation.weight()).sum::<usize>();
-    for _ in 0..(TRIED / weight.max(1)).clamp(TRIES_MIN, TRIES) {
-        let Some(some) = left.pop() else { break };
-        let mut candidate = object.clone();
-        patch::apply(some, &mut candidate);
-        if fits(&mut candidate) && park::is_harmless(&mut visible, &mut said(&candidate), source) {
-            *object = candidate;
-        } else if some.len() > 1 {
-            let apart = some.chunk_by(|one, other| one.root() == other.root()).next().map_or(0, <[_]>::len);
-            let (first, second) = some.split_at(if apart < some.len() { apart } else { some.len() / 2 });
-            left.extend([second, first]);
+    if !patch.is_empty() && !way.take_back(&patch, object, source, 1) {
+        // What is said of a spec says nothing of the status, and what that costs is not what the other weighs.
+        for some in patch.chunk_by(|one, other| one.root() == other.root()) {
+            let Some(root) = some.first().map(|operation| operation.root()) else { continue };
+            if !matches!(root, "spec" | "status") {
+                way.take_back(some, object, source, TRIES);
+                continue;
+            }
+            let mut part = part_of(object, root);
+            way.take_back(some, &mut part, source, TRIES);
+            match part.take(root) {
+                Some(value) => object.set(root, value),
+                None => drop(object.take(root)),
+            }
         }
     }
     park::restore_metadata(object, &parked.patch);
+}
+
+/// A part of an object, and when that was created.
+fn part_of<'a>(object: &mut Node<'a>, root: &str) -> Node<'a> {
+    let mut part = Node::empty();
+    if let Some(created) = object.at("metadata.creationTimestamp").cloned() {
+        part.put("metadata.creationTimestamp", created);
+    }
+    if let Some(value) = object.get(root).cloned() {
+        part.set(root, value);
+    }
+    part
+}
+
+/// How it is seen whether what is taken back changes what is said.
+struct Homeward<'a, 'w> {
+    /// What it becomes where it came from.
+    back: &'w dyn Fn(&mut Node<'a>),
+    /// It is what it should become.
+    fits: &'w dyn Fn(&mut Node<'a>) -> bool,
+}
+
+impl<'a> Homeward<'a, '_> {
+    fn said(&self, object: &Node<'a>) -> Node<'a> {
+        node::work::done(|| object.weight());
+        let mut said = object.clone();
+        (self.back)(&mut said);
+        said
+    }
+
+    /// All at once, and where that says too much by halves, down to the one that does. Whether it was all at once.
+    fn take_back(&self, patch: &[&Operation<'a>], object: &mut Node<'a>, source: &mut Node<'a>, tries: usize) -> bool {
+        let mut visible = self.said(object);
+        let weight: usize = object.weight() + patch.iter().map(|operation| operation.weight()).sum::<usize>();
+        let mut left = vec![patch];
+        for tried in 0..(TRIED / weight.max(1)).clamp(TRIES_MIN, TRIES).min(tries) {
+            let Some(some) = left.pop() else { break };
+            let mut candidate = object.clone();
+            patch::apply(some, &mut candidate);
+            if (self.fits)(&mut candidate) && park::is_harmless(&mut visible, &mut self.said(&candidate), source) {
+                *object = candidate;
+                if tried == 0 {
+                    return true;
+                }
+            } else if some.len() > 1 {
+                let (first, second) = some.split_at(some.len() / 2);
+                left.extend([second, first]);
+            }
+        }
+        false
+    }
 }

@@ -136,6 +136,19 @@ impl Server {
         self.patch_definition(definition, part, &plan::patch(definition, step, to)).await
     }
 
+    /// Says that nothing is stored in another version, if that is so: the CRD is the one whose objects were written, since one that
+    /// stored something else for a while may have done so under any of them.
+    ///
+    /// # Errors
+    /// [`Trouble::Changed`] where it is another one by now.
+    pub async fn trim(&self, written: &Definition, to: Version) -> Result<Definition, Trouble> {
+        let now = self.definition(&written.metadata.name).await?;
+        if now.storage() != to.as_str() || now.metadata.generation != written.metadata.generation {
+            return Err(Trouble::Changed(now.metadata.name));
+        }
+        self.take(&now, Step::Trim, to).await
+    }
+
     /// Leaves no name of ours in a CRD's managed fields.
     ///
     /// # Errors

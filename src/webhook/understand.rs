@@ -47,11 +47,6 @@ impl Review<'_> {
     }
 }
 
-/// Whether something may be parked in it.
-fn parks(object: &RawValue) -> bool {
-    object.get().contains(convert::LEGACY) || object.get().contains("\"parked\"")
-}
-
 /// What it says in a version. What it parks comes true there: a target's cluster, say, that its own version has no member for.
 fn told_in(version: Version, object: &RawValue) -> Told {
     let itself = || Told { json: object.get().to_owned(), ..Told::default() };
@@ -63,7 +58,7 @@ fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
     if spec::changed(old, new)? {
         return Ok(Some(Change::Spec));
     }
-    if !parks(old) && !parks(new) {
+    if !convert::parks(old.get()) && !convert::parks(new.get()) {
         return Ok(None);
     }
     let status_written = spec::status_changed(old, new);
@@ -85,7 +80,7 @@ fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
 
 fn create(object: &RawValue, namespace: Option<&str>, name: Option<&str>) -> Result<Question, Fault> {
     // It is judged by what is seen of it, so nothing else may be stored, nor wait for a status to come true with.
-    if parks(object)
+    if convert::parks(object.get())
         && let Ok(told) = convert::told(object.get(), Version::V1beta1)
     {
         if told.adds_to_spec {
