@@ -13,6 +13,8 @@
 //!              watch events → Index ─view(&Request)→ View ─┴ decide(&Request, &View, &Policy, now) → Verdict ─answer→ bytes
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
+// They panic where the reader is gone; see cli/output.rs.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod api;
 pub mod convert;

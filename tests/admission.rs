@@ -609,7 +609,8 @@ async fn what_begins_says_no_more_of_its_spec_than_is_seen() {
         // What does not hold, is for another version or of another shape is taken back by nobody.
         (begun("v1alpha1", "v1beta1", add("/spec/target/name", json!("other"))), ""),
         (begun("v1alpha1", "v1alpha1", add("/spec/target/clusterID", json!("eu"))), ""),
-        (begun("v1alpha1", "v1beta1", add("/status/deduplicatedBy", json!("we"))), ""),
+        (begun("v1alpha1", "v1beta1", add("/status/deduplicatedBy", json!("we"))), "AnnotationReserved"),
+        (begun("v1alpha1", "v1beta1", add("/status/execution/retryCount", json!(99))), "AnnotationReserved"),
         (listed(json!({"home": "v1beta1", "shape": "2025-12"})), ""),
         (listed(json!({"home": "v1alpha1"})), ""),
         (begun("v1alpha1", "v1beta1", json!([])), ""),
@@ -681,6 +682,17 @@ async fn an_annotation_says_nothing_of_a_status_that_no_status_write_said() {
         (
             annotated("v1alpha1", "v1beta1", original.clone(), failed.clone()),
             annotated("v1alpha1", "v1beta1", original.clone(), failed.clone()),
+            "",
+        ),
+        // What waits for a status to come true with is refused before there is one; what goes is not.
+        (
+            annotated("v1alpha1", "v1beta1", json!([]), Value::Null),
+            annotated("v1alpha1", "v1beta1", original.clone(), Value::Null),
+            "AnnotationReserved",
+        ),
+        (
+            annotated("v1alpha1", "v1beta1", original.clone(), Value::Null),
+            annotated("v1alpha1", "v1beta1", json!([]), Value::Null),
             "",
         ),
         // A status that is written is the guard's, not the gate's.

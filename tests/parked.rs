@@ -5,7 +5,7 @@ mod versions;
 
 use std::path::Path;
 
-use lockkeeper::convert::{KINDS, LEGACY, Version, bring_home};
+use lockkeeper::convert::{KINDS, LEGACY, Version, bring_home, convert, there_and_back};
 use serde_json::{Value, json};
 use versions::{ANNOTATIONS_MAX_BYTES, V1ALPHA1, V1BETA1, annotated, comes_home, other, over, prune, schemas};
 
@@ -82,6 +82,162 @@ fn whatever_shape_an_annotation_names_nothing_that_is_seen_moves() {
                 comes_home(&old, &schema, &format!("{} {home} {shape}", old["apiVersion"]));
             }
         }
+    }
+}
+
+/// Objects of an API server have their members in the order of their names, those of a conversion in its own: an object of either
+/// comes home, with the same text in its annotation.
+#[test]
+fn what_is_parked_has_one_order() {
+    for kind in KINDS {
+        for object in
+            [golden(kind.name, "hub"), golden(kind.name, "hub.v1alpha1"), golden(kind.name, "2026-08.v1beta1")]
+        {
+            let (_, away) = other(&object);
+            let mut backwards = String::new();
+            reversed(&object, &mut backwards);
+            let text = |text: &str, to| String::from_utf8(convert(text, to).unwrap().json).unwrap();
+            let annotation =
+                |text: &str| serde_json::from_str::<Value>(text).unwrap()["metadata"]["annotations"][LEGACY].clone();
+            let there = [&object.to_string(), &backwards].map(|object| text(object, away));
+            for object in [&object.to_string(), &backwards, &there[0], &there[1]] {
+                assert!(there_and_back(object).unwrap().identical, "{object}");
+                let (from, to) = other(&serde_json::from_str(object).unwrap());
+                let once = text(&text(object, to), from);
+                assert_eq!(annotation(&once), annotation(object));
+            }
+        }
+    }
+}
+
+/// The same object with the members of each object the other way round.
+fn reversed(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let all: Vec<_> = members
+                .iter()
+                .rev()
+                .map(|(name, value)| {
+                    let mut text = String::new();
+                    reversed(value, &mut text);
+                    format!("{}:{text}", json!(name))
+                })
+                .collect();
+            *out += &format!("{{{}}}", all.join(","));
+        }
+        Value::Array(items) => {
+            let all: Vec<_> = items
+                .iter()
+                .map(|item| {
+                    let mut text = String::new();
+                    reversed(item, &mut text);
+                    text
+                })
+                .collect();
+            *out += &format!("[{}]", all.join(","));
+        }
+        other => *out += &other.to_string(),
+    }
+}
+
+/// What is parked by somebody else's hand is no reason to keep an object where it is: what is seen comes home.
+#[test]
+fn what_is_forged_or_stale_keeps_nothing_from_coming_home() {
+    let mut tried = 0;
+    for kind in KINDS {
+        let (hub, old) = (golden(kind.name, "hub"), golden(kind.name, "hub.v1alpha1"));
+        let places = kind.rows.iter().flat_map(|row| row.v1alpha1.into_iter().flatten().chain([row.hub]));
+        let more = ["spec.clusterID", "spec.target.clusterID", "spec.targetResource", "status.legacy.x", "spec.x"];
+        let places: std::collections::BTreeSet<_> = places.chain(more).collect();
+        for (object, place) in
+            [&hub, &old].into_iter().flat_map(|object| places.iter().map(move |place| (object, place)))
+        {
+            let (home, away) = other(object);
+            for (op, value) in
+                [("add", json!("EVIL")), ("add", json!({"a": "EVIL"})), ("add", json!(7)), ("remove", Value::Null)]
+            {
+                let mut operation = json!({"op": op, "path": format!("/{}", place.replace('.', "/"))});
+                if op == "add" {
+                    operation["value"] = value;
+                }
+                let mut forged = object.clone();
+                annotate(&mut forged, &json!({"home": away.as_str(), "patch": [operation]}).to_string());
+                let trip = there_and_back(&forged.to_string()).unwrap();
+                assert!(trip.identical, "{forged}");
+                let mut back = over(&over(&forged, away), home);
+                for object in [&mut back, &mut forged] {
+                    object["metadata"]["annotations"] = Value::Null;
+                }
+                assert_eq!(back, forged, "{operation}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 1_000, "{tried}");
+}
+
+/// What the API server would not take is no answer: it would make a version of the kind unreadable for everybody.
+#[test]
+fn no_annotation_makes_another_that_the_api_server_refuses() {
+    let path = format!("/metadata/annotations/{}", LEGACY.replace('/', "~1"));
+    let values = [json!(5), json!(null), json!(["x"]), json!({"a": "b"}), json!(true), json!("x".repeat(300_000))];
+    for kind in KINDS {
+        for (object, value) in [golden(kind.name, "hub"), golden(kind.name, "2025-12")]
+            .iter()
+            .flat_map(|object| values.iter().map(move |value| (object, value)))
+        {
+            let (_, away) = other(object);
+            let operation = json!({"op": "add", "path": path, "value": value});
+            let mut said = object.clone();
+            annotate(&mut said, &json!({"home": away.as_str(), "patch": [operation]}).to_string());
+            let mut listed = object.clone();
+            annotate(&mut listed, &json!({"home": away.as_str(), "patch": []}).to_string());
+            listed["spec"]["legacy"] = json!({"parked": [operation]});
+            let mut marked = object.clone();
+            marked["spec"]["legacy"] = json!({"parked": [{"home": away.as_str()}, operation]});
+            for forged in [said, listed, marked] {
+                let there = over(&forged, away);
+                let annotations = there["metadata"]["annotations"].as_object().into_iter().flatten();
+                assert!(annotations.into_iter().all(|(_, value)| value.is_string()), "{}", there["metadata"]);
+                assert!(annotated(&there["metadata"]) <= ANNOTATIONS_MAX_BYTES);
+            }
+        }
+    }
+}
+
+/// Each root is weighed by itself: a write of the status costs nothing else of it, whatever the spec weighs.
+#[test]
+fn a_stale_member_costs_only_itself_however_large_the_rest_is() {
+    for bytes in [1_000, 250_000, 500_000, 1_200_000] {
+        let workflow = json!({"workflowId": "x", "workflowName": "y", "actionType": "z", "engineConfig": {"vars": "v".repeat(bytes)}});
+        let object = json!({"apiVersion": V1BETA1, "kind": "WorkflowExecution", "metadata": {"name": "we"},
+            "spec": {"target": {"clusterID": "eu", "kind": "Node", "name": "w"}, "workflowRef": workflow},
+            "status": {"phase": "Failed", "deduplicatedBy": "other", "observedGeneration": 1, "workflowName": "y", "ephemeralCredentialIDs": [1],
+                "execution": {"status": "False", "retryCount": 3}, "failure": {"reason": "UnsupportedEngine", "message": "m"}}});
+        let mut written = over(&object, Version::V1alpha1);
+        written["status"]["failureDetails"]["reason"] = json!("TaskFailed");
+        let mut expected = object.clone();
+        expected["status"]["failure"]["reason"] = json!("TaskFailed");
+        let back = over(&written, Version::V1beta1);
+        assert_eq!(back["status"], expected["status"], "{bytes}");
+        assert!(back["spec"] == expected["spec"], "{bytes}");
+    }
+}
+
+/// Who writes a status does not say otherwise what the annotation keeps of it.
+#[test]
+fn what_the_annotation_says_goes_before_a_list() {
+    let object = json!({"apiVersion": V1BETA1, "kind": "WorkflowExecution", "metadata": {"name": "we"},
+        "spec": {"target": {"kind": "Node", "name": "w"}, "workflowRef": {"workflowId": "x"}},
+        "status": {"phase": "Failed", "deduplicatedBy": "we-1", "failure": {"reason": "Deduplicated", "message": "m"}}});
+    for operation in [
+        json!({"op": "add", "path": "/status/deduplicatedBy", "value": "another"}),
+        json!({"op": "remove", "path": "/status/deduplicatedBy"}),
+        json!({"op": "add", "path": "/status/failure/reason", "value": "UnsupportedEngine"}),
+    ] {
+        let mut written = over(&object, Version::V1alpha1);
+        written["status"]["legacy"] = json!({"parked": [operation]});
+        assert_eq!(over(&written, Version::V1beta1)["status"], object["status"], "{operation}");
     }
 }
 

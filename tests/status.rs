@@ -386,6 +386,41 @@ async fn the_run_that_stood_there_before_is_the_one_that_is_asked() {
     assert_eq!(house.amend(&lowered).await.operations(), Vec::<Value>::new());
 }
 
+/// v1alpha1 can only park what it has no word for: that is said there all the same, and is unsaid as little.
+#[tokio::test]
+async fn what_a_version_can_only_park_is_guarded() {
+    let house = house();
+    let details = json!({"reason": "Unknown", "wasExecutionFailure": true, "message": "m"});
+    let failed = |parked: Value| {
+        let mut status =
+            json!({"phase": "Failed", "completionTime": "2026-01-05T09:59:00Z", "failureDetails": details});
+        if !parked.is_null() {
+            status["legacy"] = json!({"parked": [{"home": "v1beta1"}, parked]});
+        }
+        status
+    };
+    let add = |member: &str, value: &str| json!({"op": "add", "path": format!("/status/{member}"), "value": value});
+    let of_v1alpha1 = |old: Value, new: Value| {
+        let mut review = write(old, new);
+        for side in ["object", "oldObject"] {
+            review["request"][side]["apiVersion"] = json!("kubernaut.ai/v1alpha1");
+            review["request"][side]["kind"] = json!("WorkflowExecution");
+        }
+        review
+    };
+    for (old, new, reason) in [
+        (Value::Null, add("failure/reason", "Deduplicated"), "FailureImmutable"),
+        (add("deduplicatedBy", "we-1"), add("deduplicatedBy", "we-2"), "DeduplicationImmutable"),
+        (add("deduplicatedBy", "we-1"), Value::Null, "DeduplicationImmutable"),
+        (add("deduplicatedBy", "we-1"), add("deduplicatedBy", "we-1"), ""),
+        (Value::Null, add("workflowName", "restart"), ""),
+    ] {
+        let answer = house.guard(&of_v1alpha1(failed(old), failed(new.clone()))).await;
+        let told = answer.body["response"]["status"]["details"]["causes"][0]["reason"].as_str().unwrap_or_default();
+        assert_eq!(told, reason, "{new}: {}", answer.body);
+    }
+}
+
 #[tokio::test]
 async fn a_member_that_is_said_twice_has_no_meaning() {
     let sent = |status: &str| write(json!({"phase": "Running"}), json!("HERE")).to_string().replace("\"HERE\"", status);

@@ -1,7 +1,7 @@
 //! `lockkeeper classify`
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,12 @@ use crate::manifest::{self, Document};
   lockkeeper classify run.yaml taskruns.yaml -o json
   kubectl get jobs,pods -n kubernaut-workflows -o yaml | lockkeeper classify -
 
-FILE may be YAML or JSON, many documents or Lists; - is standard input. TaskRuns are matched to their PipelineRun by
-childReferences, the label tekton.dev/pipelineRun or an owner reference, Pods to their Job alike, across all files. The
+FILE may be YAML or JSON, many documents or Lists, or a folder of such files; - is standard input. TaskRuns are matched
+to their PipelineRun by childReferences, the label tekton.dev/pipelineRun or an owner reference, Pods to their Job alike, across all files. The
 Status that refused a run's creation (kubectl create -o json) is classified too.
 Exit code: 0 every run could be told of, failed or not; 2 something could not be read.")]
 pub(super) struct Classify {
-    /// Files with runs and what belongs to them; - for standard input
+    /// Files with runs and what belongs to them, or folders of such files; - for standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Form of the output
@@ -36,8 +36,11 @@ pub(super) struct Classify {
 impl Classify {
     pub fn run(self) -> anyhow::Result<Ended> {
         let mut found = Found::default();
-        for file in &self.files {
-            found.take_file(file);
+        for read in manifest::read_named(&self.files) {
+            match read {
+                Ok(documents) => documents.iter().for_each(|document| found.take(document)),
+                Err(error) => found.faults.push(error.to_string()),
+            }
         }
         let rows: Vec<_> = found.runs.iter().map(|run| found.row(run)).collect();
         if rows.is_empty() && found.faults.is_empty() {
@@ -94,13 +97,6 @@ impl Refusal {
 }
 
 impl Found {
-    fn take_file(&mut self, file: &Path) {
-        match manifest::read_some(file) {
-            Ok(documents) => documents.iter().for_each(|document| self.take(document)),
-            Err(error) => self.faults.push(error.to_string()),
-        }
-    }
-
     fn take(&mut self, document: &Document) {
         let taken = match (document.group(), &*document.kind) {
             ("" | "tekton.dev", "PipelineRun") => {
@@ -177,7 +173,7 @@ impl Found {
     fn conclude(self) -> anyhow::Result<Ended> {
         if let Some((last, others)) = self.faults.split_last() {
             for fault in others {
-                eprintln!("lockkeeper: {}", one_line(fault, 2000));
+                output::tell(&one_line(fault, 2000));
             }
             anyhow::bail!("{last}");
         }

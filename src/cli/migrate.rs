@@ -1,6 +1,6 @@
 //! `lockkeeper migrate`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::convert::To;
-use super::output::{self, Format, Paint};
+use super::output::{self, Format, Paint, counted};
 use super::{Ended, state};
 use crate::convert::{KINDS, Version};
 use crate::migrate::{Aim, Checked, Definition, INSTALL, Moved, Pass, Remains, Server, Step, Stray, Trouble, plan};
@@ -66,7 +66,7 @@ impl Migrate {
 /// Over the line of progress, if there is one.
 fn waits(why: &str) {
     let clean = if std::io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
-    eprintln!("{clean}lockkeeper: {why}");
+    output::aside(&format!("{clean}lockkeeper: {why}\n"));
 }
 
 async fn asked_to_stop<T>(stop: CancellationToken) -> T {
@@ -219,18 +219,15 @@ impl Migration {
         let mut progress = self.teller.progress(&kind.plural, "moved", total);
         let passed = pass.rewrite(kind.since, &mut kind.moved, &mut |moved| progress.at(moved.seen())).await;
         progress.over();
-        self.teller.say(&told_moves(&kind.definition.metadata.name, &kind.moved))?;
+        self.teller.say(&told_moves(&kind.definition.metadata.name, &kind.moved, total.filter(|_| passed.is_err())))?;
         passed?;
         if kind.moved.left > 0 {
             return Ok(());
         }
         kind.done.push(Step::Rewrite);
-        // A CRD that stores something else by now may have done so while objects were written.
-        let now = self.server.definition(&kind.definition.metadata.name).await?;
-        if now.storage() != self.aim.to.as_str() {
-            return Err(Trouble::Changed(now.metadata.name));
-        }
-        kind.take(&self.server, &now, Step::Trim, self.aim.to).await?;
+        let trimmed = self.server.trim(&kind.definition, self.aim.to).await?;
+        kind.definition = self.server.disown(trimmed).await?;
+        kind.done.push(Step::Trim);
         self.teller.say(&told_step(&kind.definition, Step::Trim, self.aim.to))
     }
 
@@ -261,7 +258,9 @@ impl Migration {
                 for kind in &kinds {
                     teller.say(&told_plan(kind, aim))?;
                 }
-                teller.say("nothing was written; the same command without --dry-run does it")?;
+                if kinds.iter().any(|kind| !kind.steps.is_empty()) {
+                    teller.say("nothing was written; the same command without --dry-run does it")?;
+                }
             }
             Ok(End::Strays) => {
                 let count = strays.clone().count();
@@ -301,20 +300,16 @@ impl KindState {
 }
 
 fn no(why: &str) -> Ended {
-    eprintln!("lockkeeper: {why}");
+    output::tell(why);
     Ended::No
 }
 
 /// Names some objects, and says what they all have in common.
 fn complain<'a>(strays: impl Iterator<Item = &'a Stray>, count: usize, all: &str) -> Ended {
     for stray in strays.take(20) {
-        eprintln!("{}: {}", stray.object, stray.why);
+        output::aside(&format!("{}: {}\n", stray.object, stray.why));
     }
-    no(&format!("{} {all}", counted(count)))
-}
-
-fn counted(objects: usize) -> String {
-    format!("{objects} {}", if objects == 1 { "object" } else { "objects" })
+    no(&format!("{} {all}", counted(count, "object")))
 }
 
 fn told_check(name: &str, checked: &Checked, paint: Paint) -> String {
@@ -326,12 +321,15 @@ fn told_check(name: &str, checked: &Checked, paint: Paint) -> String {
         count => paint.bad(&format!("{count} do not come home")),
     };
     let parks = if *parking == 1 { "parks" } else { "park" };
-    format!("{name}: {} went there and back, {home}, {parking} {parks} something", counted(*objects))
+    format!("{name}: {} went there and back, {home}, {parking} {parks} something", counted(*objects, "object"))
 }
 
-fn told_moves(name: &str, moved: &Moved) -> String {
-    let Moved { moved, there, gone, left, .. } = moved;
-    format!("{name}: {moved} moved, {there} were there already, {gone} gone meanwhile, {left} left")
+/// `total`: of a pass that did not come to its end.
+fn told_moves(name: &str, moves: &Moved, total: Option<usize>) -> String {
+    let Moved { moved, there, gone, left, .. } = moves;
+    let ahead =
+        total.map(|total| format!(", {} not reached yet", total.saturating_sub(moves.seen()))).unwrap_or_default();
+    format!("{name}: {moved} moved, {there} were there already, {gone} gone meanwhile, {left} left{ahead}")
 }
 
 fn told_step(definition: &Definition, step: Step, to: Version) -> String {
@@ -349,7 +347,7 @@ fn told_plan(kind: &KindState, aim: Aim) -> String {
     let objects = kind.checked.as_ref().map_or(0, |checked| checked.objects);
     let would = kind.steps.iter().map(|step| match step {
         Step::Store => format!("store {to}"),
-        Step::Rewrite => format!("write {} once", counted(objects)),
+        Step::Rewrite => format!("write {} once", counted(objects, "object")),
         Step::Trim => format!("set status.storedVersions to {to}"),
         Step::Retire => format!("serve {to} alone and set the conversion strategy to None"),
     });
@@ -410,7 +408,7 @@ impl Teller {
         if self.format == Format::Json {
             return Ok(());
         }
-        output::print(&format!("{line}\n")).map_err(|error| Trouble::Odd(error.to_string()))
+        output::print(&format!("{line}\n")).map_err(|error| Trouble::Unsaid(error.to_string()))
     }
 
     fn line(&self, kind: &KindState, aim: Aim, dry_run: bool) -> anyhow::Result<()> {
@@ -463,13 +461,12 @@ impl Progress<'_> {
         self.said = Some(Instant::now());
         let rate = count as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         let total = self.total.map(|total| format!("/{total}")).unwrap_or_default();
-        eprint!("\r{}: {count}{total} {}, {rate:.0}/s\u{1b}[K", self.what, self.done);
-        let _ = std::io::stderr().flush();
+        output::aside(&format!("\r{}: {count}{total} {}, {rate:.0}/s\u{1b}[K", self.what, self.done));
     }
 
     fn over(&self) {
         if self.said.is_some() {
-            eprint!("\r\u{1b}[K");
+            output::aside("\r\u{1b}[K");
         }
     }
 }

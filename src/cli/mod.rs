@@ -15,6 +15,7 @@ mod preflight;
 mod review;
 mod serve;
 mod state;
+mod what;
 mod yaml;
 
 use std::ffi::OsString;
@@ -69,7 +70,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
         Err(error) => {
-            eprintln!("lockkeeper: {}", usage_line(&error));
+            output::tell(&usage_line(&error));
             return ExitCode::from(2);
         }
     };
@@ -88,7 +89,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::No) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("lockkeeper: {}", one_line(&error));
+            output::tell(&one_line(&error));
             ExitCode::from(2)
         }
     }

@@ -23,6 +23,22 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A line for whoever called, on standard error.
+pub(super) fn tell(line: &str) {
+    aside(&format!("lockkeeper: {line}\n"));
+}
+
+/// Writes text to standard error. That nobody reads it is no reason to end otherwise, least of all by a panic.
+pub(super) fn aside(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// "1 object", "2 objects".
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Colour, on a terminal that wants it.
 #[derive(Clone, Copy)]
 pub(super) struct Paint(bool);

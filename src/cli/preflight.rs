@@ -1,11 +1,11 @@
 //! What `lockkeeper convert --check` finds: each object there and back, and a sum of what was found.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use serde::Serialize;
 
-use super::output::{self, Paint};
+use super::output::{self, Paint, counted};
 use super::state;
 use crate::cluster::each_object;
 use crate::convert::{KINDS, Shape, Trip, Version, called, there_and_back};
@@ -13,6 +13,8 @@ use crate::line::one_line;
 
 /// So many places are told for each sort of object: names in them may be anybody's.
 const PLACES_TOLD: usize = 20;
+
+const NOT_INSTALLED: &str = "is not installed as a CRD in this cluster; see kubectl config current-context and kubectl get crds, or name files instead";
 
 /// What has been found so far.
 #[derive(Default)]
@@ -68,14 +70,23 @@ impl Preflight {
 
     /// Takes one object there and back. Those of files are told one by one, those of a cluster where something is wrong.
     pub fn take(&mut self, place: Option<&str>, object: &str) -> anyhow::Result<()> {
+        self.tell(place, object, &there_and_back(object).map_err(|error| error.to_string()))
+    }
+
+    /// Takes one of a file that need not be tried.
+    pub fn refuse(&mut self, place: &str, object: &str, problem: String) -> anyhow::Result<()> {
+        self.tell(Some(place), object, &Err(problem))
+    }
+
+    fn tell(&mut self, place: Option<&str>, object: &str, trip: &Result<Trip, String>) -> anyhow::Result<()> {
         self.objects += 1;
-        let (name, trip) = (called(object), there_and_back(object));
-        let problem = match &trip {
+        let name = called(object);
+        let problem = match trip {
             Ok(trip) if !trip.identical => Some("does not come home as it was".to_owned()),
             Ok(_) => None,
-            Err(error) => Some(error.to_string()),
+            Err(problem) => Some(problem.clone()),
         };
-        match &trip {
+        match trip {
             Ok(trip) => self.count(trip, &name),
             Err(_) => self.failed += 1,
         }
@@ -130,12 +141,13 @@ impl Preflight {
 
     /// Beside `-o json` the sum is for people.
     pub fn sum_up(&self) -> anyhow::Result<()> {
-        let Self { objects, parked, strays, failed, .. } = self;
+        let Self { parked, strays, failed, .. } = self;
+        let objects = counted(self.objects, "object");
+        let park = if *parked == 1 { "parks" } else { "park" };
         let mut text: String = self.sorts.iter().map(|(sort, found)| found.told(sort)).collect();
-        text +=
-            &format!("{objects} objects: {parked} park something, {strays} not identical, {failed} not converted\n");
+        text += &format!("{objects}: {parked} {park} something, {strays} not identical, {failed} not converted\n");
         if self.json {
-            eprint!("{text}");
+            output::aside(&text);
             return Ok(());
         }
         output::print(&text)
@@ -152,17 +164,18 @@ impl Preflight {
                     trouble = self.take(None, object);
                 }
                 if progress && self.objects.is_multiple_of(100) {
-                    eprint!("\r{} objects", self.objects);
-                    let _ = std::io::stderr().flush();
+                    output::aside(&format!("\r{}", counted(self.objects, "object")));
                 }
             };
-            each_object(&client, kind.name, &mut take)
-                .await
-                .map_err(|error| anyhow::anyhow!("cannot list {}s: {error}", kind.name))?;
+            let listed = each_object(&client, kind.name, &mut take).await;
+            listed.map_err(|error| match error.code() {
+                Some(404) => anyhow::anyhow!("{} {NOT_INSTALLED}", kind.name),
+                _ => anyhow::anyhow!("cannot list {}s: {error}", kind.name),
+            })?;
             trouble?;
         }
         if progress {
-            eprint!("\r\u{1b}[K");
+            output::aside("\r\u{1b}[K");
         }
         Ok(())
     }

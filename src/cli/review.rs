@@ -1,6 +1,6 @@
 //! `lockkeeper review`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::state::Asking;
 use super::{Ended, output};
 use crate::api::facts::{Candidate, NotACandidate};
 use crate::cluster::Index;
-use crate::manifest::{self, Document};
+use crate::manifest::{self, Document, ManifestError};
 use crate::routing::{self, Policy, Request, Verdict, View};
 use crate::webhook::{Question, Review as AdmissionReview};
 
@@ -22,11 +22,12 @@ use crate::webhook::{Question, Review as AdmissionReview};
   lockkeeper review examples/reviews/*.json --state examples/state --at 2026-01-05T10:02:33Z
   kubectl get wfe -A -o yaml | lockkeeper review - -o json
 
-FILE may be YAML or JSON, many documents, Lists, WorkflowExecutions or whole AdmissionReviews; - is standard input.
+FILE may be YAML or JSON, many documents, Lists, WorkflowExecutions or whole AdmissionReviews, or a folder of such files;
+- is standard input.
 A WorkflowExecution is judged as one that is to be created now, also if it is stored already.
 Exit code: 0 all allowed, 1 one or more refused, 2 something could not be read as a candidate.")]
 pub(super) struct Review {
-    /// Files to judge; - for standard input
+    /// Files to judge, or folders of them; - for standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -41,8 +42,8 @@ impl Review {
         let bench = Bench { policy: self.asking.policy()?, index: self.asking.index()?, now: self.asking.now() };
         let mut rows = Vec::new();
         let mut faults = Vec::new();
-        for file in &self.files {
-            bench.judge_file(file, &mut rows, &mut faults);
+        for read in manifest::read_named(&self.files) {
+            bench.judge_file(read, &mut rows, &mut faults);
         }
         output::print(&render(&rows, self.asking.output)?)?;
         tell_warnings(&rows, self.asking.output);
@@ -66,8 +67,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn judge_file(&self, file: &Path, rows: &mut Vec<Row>, faults: &mut Vec<String>) {
-        let documents = match manifest::read_some(file) {
+    fn judge_file(&self, read: Result<Vec<Document>, ManifestError>, rows: &mut Vec<Row>, faults: &mut Vec<String>) {
+        let documents = match read {
             Ok(documents) => documents,
             Err(error) => return faults.push(error.to_string()),
         };
@@ -175,7 +176,7 @@ fn text(rows: &[Row], paint: Paint) -> String {
 fn tell_warnings(rows: &[Row], format: Format) {
     for row in rows.iter().filter(|_| format == Format::Text) {
         for warning in row.verdict.warning_lines().into_iter().chain(row.warning.clone()) {
-            eprintln!("Warning: {}: {}: {warning}", row.file, row.object);
+            output::aside(&format!("Warning: {}: {}: {warning}\n", row.file, row.object));
         }
     }
 }
@@ -183,7 +184,7 @@ fn tell_warnings(rows: &[Row], format: Format) {
 fn conclude(rows: &[Row], faults: &[String]) -> anyhow::Result<Ended> {
     if let Some((last, others)) = faults.split_last() {
         for fault in others {
-            eprintln!("lockkeeper: {}", crate::line::one_line(fault, 2000));
+            output::tell(&crate::line::one_line(fault, 2000));
         }
         anyhow::bail!("{last}");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use k8s_openapi::jiff::Timestamp;
+use kube::config::KubeconfigError;
 use kube::{Client, Config};
 
 use super::output::Format;
@@ -72,7 +73,8 @@ fn load(folder: Option<&Path>, executions: &str) -> anyhow::Result<Arc<Index>> {
 /// Without them the answer is that of a gate that does not see runs, and says so.
 async fn list_runs<T: Tracked>(client: &Client, index: &Index, namespace: &str) {
     if let Err(error) = list_where_served::<T>(client, index, namespace).await {
-        eprintln!("warning: {} in namespace {namespace} are not known here: {error}", T::INPUT);
+        let warning = format!("warning: {} in namespace {namespace} are not known here: {error}\n", T::INPUT);
+        super::output::aside(&warning);
     }
 }
 
@@ -80,6 +82,9 @@ async fn list_runs<T: Tracked>(client: &Client, index: &Index, namespace: &str) 
 /// `instead`: what else could be named.
 pub(super) async fn client(instead: &str) -> anyhow::Result<Client> {
     let mut config = Config::infer().await.map_err(|error| {
+        if let Some(problem) = broken(&error) {
+            return anyhow::anyhow!("the kubeconfig {} {problem}{instead}", kubeconfig());
+        }
         let said = error.to_string();
         let said = said.rsplit("failed to read kubeconfig from ").next().unwrap_or_default();
         let said = said.replace(['\'', '"'], "");
@@ -93,6 +98,25 @@ pub(super) async fn client(instead: &str) -> anyhow::Result<Client> {
     // Our own loops decide when to try again, and say so.
     config.default_retry = false;
     Client::try_from(config).context("the cluster's client cannot be made")
+}
+
+/// What is wrong with a kubeconfig that is there; None: there is none.
+fn broken(error: &kube::config::InferConfigError) -> Option<String> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<KubeconfigError>()?;
+    Some(match cause {
+        KubeconfigError::FindPath => return None,
+        KubeconfigError::ReadConfig(error, _) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        KubeconfigError::ReadConfig(error, _) => format!("cannot be read: {error}"),
+        KubeconfigError::Parse(error) => format!("is no kubeconfig: {}", crate::manifest::yaml_problem(error)),
+        KubeconfigError::CurrentContextNotSet => "names no current-context; see kubectl config use-context".to_owned(),
+        other => format!("cannot be used: {}", crate::line::one_line(&other.to_string(), 300)),
+    })
+}
+
+/// The files that kubectl would read.
+fn kubeconfig() -> String {
+    let named = std::env::var("KUBECONFIG").ok().filter(|files| !files.is_empty());
+    crate::line::one_line(&named.unwrap_or_else(|| "~/.kube/config".to_owned()), 400)
 }
 
 /// Reads `--at`.

@@ -44,7 +44,8 @@ fn put(json: &str, depth: usize, out: &mut String) {
                     put(value.get(), depth + 1, out);
                 }
             }
-            _ => out.push_str(" {}"),
+            Ok(_) => out.push_str(" {}"),
+            Err(_) => as_it_is(json, out),
         },
         Some(b'[') if depth < DEPTH => match serde_json::from_str::<Vec<&RawValue>>(json) {
             Ok(items) if !items.is_empty() => {
@@ -55,18 +56,24 @@ fn put(json: &str, depth: usize, out: &mut String) {
                     out.push_str(&format!("\n{indent}- {}", text.trim_start_matches(['\n', ' '])));
                 }
             }
-            _ => out.push_str(" []"),
+            Ok(_) => out.push_str(" []"),
+            Err(_) => as_it_is(json, out),
         },
-        Some(b'"') => {
-            let text: String = serde_json::from_str(json).unwrap_or_default();
-            out.push(' ');
-            out.push_str(&scalar(&text));
-        }
-        _ => {
-            out.push(' ');
-            out.push_str(&compact(json));
-        }
+        Some(b'"') => match serde_json::from_str::<String>(json) {
+            Ok(text) => {
+                out.push(' ');
+                out.push_str(&scalar(&text));
+            }
+            Err(_) => as_it_is(json, out),
+        },
+        _ => as_it_is(json, out),
     }
+}
+
+/// JSON is YAML too, and what cannot be read here is not ours to drop.
+fn as_it_is(json: &str, out: &mut String) {
+    out.push(' ');
+    out.push_str(&compact(json));
 }
 
 /// Plain where no reader of YAML could take it for anything but this text, else in quotes.

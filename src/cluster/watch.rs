@@ -107,7 +107,8 @@ pub enum WatchError {
 
 impl WatchError {
     /// The HTTP status, where the API server answered with one.
-    pub(super) fn code(&self) -> Option<u16> {
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
         match self {
             Self::Api(kube::Error::Api(status)) => Some(status.code),
             _ => None,

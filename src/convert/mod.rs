@@ -19,7 +19,9 @@ mod trip;
 
 pub use park::LEGACY;
 pub use table::{KINDS, Kind, Otherwise, Row, Shape, Values};
-pub use trip::{Trip, there_and_back};
+pub use trip::{Trip, comes_home, there_and_back};
+
+use std::collections::BTreeSet;
 
 use node::Node;
 use park::Parked;
@@ -143,11 +145,19 @@ pub fn bring_home(text: &str, to: Version) -> Result<Converted, Unconvertible> {
 }
 
 /// What an object says in another version, with all that it parks for that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Told {
     pub json: String,
     /// What it parks says something of the spec that is not seen of it here.
     pub adds_to_spec: bool,
+    /// Operations on the status that it parks, each as it is written.
+    pub of_status: BTreeSet<String>,
+}
+
+/// Whether something may be parked in an object: nearly always told without a look into it.
+#[must_use]
+pub fn parks(text: &str) -> bool {
+    text.contains(LEGACY) || text.contains("\"parked\"")
 }
 
 /// What an object says in another version, to be judged by: it is not on its way there, and nothing is parked anew.
@@ -158,11 +168,36 @@ pub fn told(text: &str, version: Version) -> Result<Told, Unconvertible> {
     let mut object = Node::json(text);
     let (from, kind) = identify(&mut object)?;
     if from == version {
-        return Ok(Told { json: text.to_owned(), adds_to_spec: false });
+        return Ok(Told { json: text.to_owned(), adds_to_spec: false, of_status: BTreeSet::new() });
     }
     let annotation = park::annotation(&mut object);
     let mut turned = turn(&mut object, from, kind, annotation.as_deref(), Landing::Served(version));
-    Ok(Told { json: turned.written(version, text.len()), adds_to_spec: turned.adds_to_spec })
+    let parked = turned.parked.iter().flat_map(|parked| &parked.patch);
+    let of_status =
+        parked.filter(|operation| operation.root() == "status").map(|operation| operation.node().to_string()).collect();
+    Ok(Told { json: turned.written(version, text.len()), adds_to_spec: turned.adds_to_spec, of_status })
+}
+
+/// Whether an object that went away to a version came home: what it says is what it was. What it had parked for that version and
+/// was stale, or forged, is nothing that it says.
+fn is_home(home: &str, object: &str, away: Version) -> bool {
+    if same(home, object) {
+        return true;
+    }
+    let read = |text| park::annotation(&mut Node::json(text));
+    let (then, now) = (read(object), read(home));
+    let (mut home, mut was) = (Node::json(home.trim()), Node::json(object.trim()));
+    let had = park::take(&mut was, then.as_deref(), Landing::Home(away)).is_some();
+    park::take(&mut home, now.as_deref(), Landing::Home(away));
+    park::as_stripped(&mut was);
+    park::as_stripped(&mut home);
+    had && home.same(&mut was)
+}
+
+/// Whether two texts are the same object: the order of members is nothing, numbers are their text.
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
+    Node::json(one.trim()).same(&mut Node::json(other.trim()))
 }
 
 fn land(text: &str, landing: Landing) -> Result<Converted, Unconvertible> {
@@ -242,7 +277,13 @@ fn turn<'a>(
     let mut adds_to_spec = false;
     if let Some(parked) = &parked {
         let mut seen = other.get("spec").cloned();
-        unpark(&mut other, parked, object, &|object| carry(object, kind, there, from));
+        // A member of a later shape would make another object of it for whoever reads it next.
+        let fits = |object: &mut Node<'a>| match there {
+            Side::V1alpha1(shape) => shape_of(object, kind) <= shape,
+            Side::Hub => true,
+        };
+        let back = |object: &mut Node<'a>| carry(object, kind, there, from);
+        unpark(&mut other, parked, object, &Homeward { back: &back, fits: &fits });
         adds_to_spec = match (&mut seen, other.get("spec")) {
             (Some(seen), Some(spec)) => !spec.same(seen),
             (seen, spec) => seen.is_some() != spec.is_some(),
@@ -263,12 +304,6 @@ pub fn called(text: &str) -> String {
     let name = said(&mut object, "metadata.name").unwrap_or_else(|| "without a name".to_owned());
     let namespace = said(&mut object, "metadata.namespace").map(|namespace| namespace + "/").unwrap_or_default();
     one_line(&format!("{kind} {namespace}{name}"), 400)
-}
-
-/// Whether two texts are the same object: the order of members is nothing, numbers are their text.
-#[must_use]
-pub fn same(one: &str, other: &str) -> bool {
-    Node::json(one.trim()).same(&mut Node::json(other.trim()))
 }
 
 fn identify(object: &mut Node<'_>) -> Result<(Version, &'static Kind), Unconvertible> {
@@ -297,40 +332,81 @@ fn side(version: Version, shape: Shape) -> Side {
 
 /// One that is stale is found in a dozen tries. Past this most are forged, and the time of a list is not theirs.
 const TRIES: usize = 200;
-/// Bytes that are tried in all: where there are many to an object, there are fewer tries.
+/// Bytes that are tried in all: where there are many to a part of an object, there are fewer tries.
 const TRIED: usize = 2 << 20;
-/// So many there are of any object: what is parked of its spec gets one without what is parked of its status, which a write
-/// of the status may have made stale.
+/// So many there are of any.
 const TRIES_MIN: usize = 6;
 
 /// Takes back what was parked, as far as it changes nothing that the version it comes from says: what is stale or forged does
 /// not pass.
-fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>, back: &dyn Fn(&mut Node<'a>)) {
-    let said = |object: &Node<'a>| {
-        node::work::done(|| object.weight());
-        let mut said = object.clone();
-        back(&mut said);
-        said
-    };
+fn unpark<'a>(object: &mut Node<'a>, parked: &Parked<'a>, source: &mut Node<'a>, way: &Homeward<'a, '_>) {
     let patch = patch::in_order(&parked.patch);
-    if patch.is_empty() {
-        return park::restore_metadata(object, &parked.patch);
-    }
-    let mut visible = said(object);
-    // All at once, and where that says too much spec and status apart, then by halves, down to the one that does.
-    let mut left = vec![&patch[..]];
-    let weight: usize = object.weight() + patch.iter().map(|operation| operation.weight()).sum::<usize>();
-    for _ in 0..(TRIED / weight.max(1)).clamp(TRIES_MIN, TRIES) {
-        let Some(some) = left.pop() else { break };
-        let mut candidate = object.clone();
-        patch::apply(some, &mut candidate);
-        if park::is_harmless(&mut visible, &mut said(&candidate), source) {
-            *object = candidate;
-        } else if some.len() > 1 {
-            let apart = some.chunk_by(|one, other| one.root() == other.root()).next().map_or(0, <[_]>::len);
-            let (first, second) = some.split_at(if apart < some.len() { apart } else { some.len() / 2 });
-            left.extend([second, first]);
+    if !patch.is_empty() && !way.take_back(&patch, object, source, 1) {
+        // What is said of a spec says nothing of the status, and what that costs is not what the other weighs.
+        for some in patch.chunk_by(|one, other| one.root() == other.root()) {
+            let Some(root) = some.first().map(|operation| operation.root()) else { continue };
+            if !matches!(root, "spec" | "status") {
+                way.take_back(some, object, source, TRIES);
+                continue;
+            }
+            let mut part = part_of(object, root);
+            way.take_back(some, &mut part, source, TRIES);
+            match part.take(root) {
+                Some(value) => object.set(root, value),
+                None => drop(object.take(root)),
+            }
         }
     }
     park::restore_metadata(object, &parked.patch);
+}
+
+/// A part of an object, and when that was created.
+fn part_of<'a>(object: &mut Node<'a>, root: &str) -> Node<'a> {
+    let mut part = Node::empty();
+    if let Some(created) = object.at("metadata.creationTimestamp").cloned() {
+        part.put("metadata.creationTimestamp", created);
+    }
+    if let Some(value) = object.get(root).cloned() {
+        part.set(root, value);
+    }
+    part
+}
+
+/// How it is seen whether what is taken back changes what is said.
+struct Homeward<'a, 'w> {
+    /// What it becomes where it came from.
+    back: &'w dyn Fn(&mut Node<'a>),
+    /// It is what it should become.
+    fits: &'w dyn Fn(&mut Node<'a>) -> bool,
+}
+
+impl<'a> Homeward<'a, '_> {
+    fn said(&self, object: &Node<'a>) -> Node<'a> {
+        node::work::done(|| object.weight());
+        let mut said = object.clone();
+        (self.back)(&mut said);
+        said
+    }
+
+    /// All at once, and where that says too much by halves, down to the one that does. Whether it was all at once.
+    fn take_back(&self, patch: &[&Operation<'a>], object: &mut Node<'a>, source: &mut Node<'a>, tries: usize) -> bool {
+        let mut visible = self.said(object);
+        let weight: usize = object.weight() + patch.iter().map(|operation| operation.weight()).sum::<usize>();
+        let mut left = vec![patch];
+        for tried in 0..(TRIED / weight.max(1)).clamp(TRIES_MIN, TRIES).min(tries) {
+            let Some(some) = left.pop() else { break };
+            let mut candidate = object.clone();
+            patch::apply(some, &mut candidate);
+            if (self.fits)(&mut candidate) && park::is_harmless(&mut visible, &mut self.said(&candidate), source) {
+                *object = candidate;
+                if tried == 0 {
+                    return true;
+                }
+            } else if some.len() > 1 {
+                let (first, second) = some.split_at(some.len() / 2);
+                left.extend([second, first]);
+            }
+        }
+        false
+    }
 }

@@ -165,6 +165,15 @@ impl<'a> Node<'a> {
         true
     }
 
+    /// Puts a member into an object; into anything else nothing.
+    pub fn set(&mut self, name: &str, value: Self) {
+        let Some(members) = self.open() else { return };
+        match members.iter_mut().rev().find(|(key, _)| key == name) {
+            Some((_, place)) => *place = value,
+            None => members.push((Cow::Owned(name.to_owned()), value)),
+        }
+    }
+
     fn reach(&mut self, path: &'static str) -> Option<&mut Members<'a>> {
         path.split('.').try_fold(self.open()?, |members, name| {
             if !members.iter().any(|(key, _)| key == name) {

@@ -172,20 +172,26 @@ pub(super) fn take<'a>(object: &mut Node<'a>, annotation: Option<&'a str>, landi
         Some(text) => Some(Parked::read(text).filter(|parked| parked.mark().is_for(landing))?),
         None => None,
     };
+    let mut lists = Vec::new();
     for place in OVERFLOW {
         let Some(Node::Text(Cow::Borrowed(text))) = object.at(place.parked) else { continue };
         let Some((mark, operations)) = kept(text) else { continue };
-        let parked = match (&mut parked, mark.filter(|mark| mark.is_for(landing))) {
-            (Some(parked), found) if annotation.is_none() == (found == Some(parked.mark())) => parked,
-            (none @ None, Some(Mark { home, shape })) => none.insert(Parked { home, shape, patch: Vec::new() }),
+        match (&mut parked, mark.filter(|mark| mark.is_for(landing))) {
+            (Some(parked), found) if annotation.is_none() == (found == Some(parked.mark())) => {}
+            (none @ None, Some(Mark { home, shape })) => *none = Some(Parked { home, shape, patch: Vec::new() }),
             _ => continue,
-        };
+        }
         object.take(place.parked);
         // What was made for it goes with it.
         if object.at(place.legacy).is_some_and(Node::is_empty_object) {
             object.take(place.legacy);
         }
-        parked.patch.extend(operations.into_iter().filter(|operation| place.takes(operation)));
+        lists.extend(operations.into_iter().filter(|operation| place.takes(operation)));
+    }
+    // What the annotation says of a member goes before what a list says of it.
+    if let Some(parked) = &mut parked {
+        lists.append(&mut parked.patch);
+        parked.patch = lists;
     }
     if annotation.is_some() {
         strip(object);
@@ -307,6 +313,7 @@ fn elsewhere(patch: &[Operation<'_>], bytes: usize, movable: &dyn Fn(&Operation<
 
 /// Whether there were annotations, or metadata at all, before ours was put there; no more of them is the annotation's to say.
 pub(super) fn restore_metadata<'a>(object: &mut Node<'a>, patch: &[Operation<'a>]) {
+    let others = of_others(object);
     for operation in patch {
         let path: Vec<&str> = operation.path.iter().map(String::as_str).collect();
         let mut value = operation.value.clone();
@@ -319,7 +326,10 @@ pub(super) fn restore_metadata<'a>(object: &mut Node<'a>, patch: &[Operation<'a>
                 (value.is_null() || value.is_empty_object())
                     && metadata.is_some_and(|metadata| metadata.get("annotations").is_none())
             }
-            (["metadata", "annotations", LEGACY], Some(_)) => true,
+            // The API server takes strings, and no more of them than these.
+            (["metadata", "annotations", LEGACY], Some(value)) => {
+                value.text().is_some_and(|text| others + LEGACY.len() + text.len() <= ANNOTATIONS_MAX_BYTES)
+            }
             _ => false,
         };
         if !fits {

@@ -60,6 +60,11 @@ impl<'a> Operation<'a> {
         Node::Object(members)
     }
 
+    /// Items in the order of their places, members in that of their names.
+    fn place(&self) -> Vec<(Option<usize>, String)> {
+        self.path.iter().map(|token| (token.parse().ok(), token.clone())).collect()
+    }
+
     /// What it is a member or an item of.
     fn parents(&self) -> &[String] {
         self.path.split_last().map_or(&[], |(_, parents)| parents)
@@ -163,6 +168,8 @@ fn with_members<'a>(members: &mut Members<'a>, patch: &[&Operation<'a>]) {
 pub(super) fn difference<'a>(base: &mut Node<'_>, wanted: &mut Node<'a>) -> Vec<Operation<'a>> {
     let mut found = Vec::new();
     differ(base, wanted, &mut Vec::new(), &mut found);
+    // The same in whatever order the members of an object stand: what is parked of it is the same text then.
+    found.sort_by_cached_key(Operation::place);
     found
 }
 

@@ -1,6 +1,6 @@
 //! There and back: what a conversion would park, and whether an object comes home as it was.
 
-use super::{Converted, Shape, Unconvertible, Version, bring_home, convert, same};
+use super::{Converted, Shape, Unconvertible, Version, bring_home, convert, is_home};
 
 /// An object that went there and back.
 #[derive(Clone, Debug)]
@@ -15,6 +15,17 @@ pub struct Trip {
     pub identical: bool,
 }
 
+/// Whether an object that became another comes home from there.
+///
+/// # Errors
+/// What it is cannot be told.
+pub fn comes_home(object: &str, there: &Converted) -> Result<bool, Unconvertible> {
+    // One of the shape that is served comes home as that, whatever it once came from.
+    let homeward = if there.shape.unwrap_or_default() == Shape::default() { convert } else { bring_home };
+    let home = homeward(&String::from_utf8_lossy(&there.json), there.from)?;
+    Ok(is_home(&String::from_utf8_lossy(&home.json), object, there.from.other()))
+}
+
 /// Takes an object to the other version and home again.
 ///
 /// # Errors
@@ -23,7 +34,6 @@ pub fn there_and_back(object: &str) -> Result<Trip, Unconvertible> {
     let Converted { kind, from, .. } = convert(object, Version::V1beta1)?;
     let to = from.other();
     let there = convert(object, to)?;
-    let home = bring_home(&String::from_utf8_lossy(&there.json), from)?;
-    let identical = same(&String::from_utf8_lossy(&home.json), object);
+    let identical = comes_home(object, &there)?;
     Ok(Trip { kind, from, shape: there.shape, to, parked: there.parked, identical })
 }

@@ -102,6 +102,9 @@ pub struct Definition {
 pub struct Metadata {
     pub name: String,
     pub resource_version: String,
+    /// Counts the changes of the spec.
+    #[serde(default)]
+    pub generation: i64,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     pub deletion_timestamp: Option<String>,

@@ -48,7 +48,7 @@ pub enum Trouble {
     Unknown,
     #[error("the API server refused ({0}): {1}")]
     Refused(u16, String),
-    #[error("no answer from the API server after {tries} {}: {said}", if *tries == 1 { "try" } else { "tries" })]
+    #[error("no usable answer from the API server after {tries} {}: {said}", if *tries == 1 { "try" } else { "tries" })]
     Away { tries: u32, said: String },
     #[error(
         "{0}: a trial conversion failed and nothing was written: {1}; \
@@ -57,6 +57,8 @@ pub enum Trouble {
     Unconverted(String, String),
     #[error("the API server's answer is not what it should be: {0}")]
     Odd(String),
+    #[error("standard output cannot be written: {0}")]
+    Unsaid(String),
     #[error("the list expires faster than it can be read")]
     Expired(Option<String>),
     #[error("{0} changed meanwhile")]
@@ -132,6 +134,19 @@ impl Server {
     pub async fn take(&self, definition: &Definition, step: Step, to: Version) -> Result<Definition, Trouble> {
         let part = if step == Step::Trim { "/status" } else { "" };
         self.patch_definition(definition, part, &plan::patch(definition, step, to)).await
+    }
+
+    /// Says that nothing is stored in another version, if that is so: the CRD is the one whose objects were written, since one that
+    /// stored something else for a while may have done so under any of them.
+    ///
+    /// # Errors
+    /// [`Trouble::Changed`] where it is another one by now.
+    pub async fn trim(&self, written: &Definition, to: Version) -> Result<Definition, Trouble> {
+        let now = self.definition(&written.metadata.name).await?;
+        if now.storage() != to.as_str() || now.metadata.generation != written.metadata.generation {
+            return Err(Trouble::Changed(now.metadata.name));
+        }
+        self.take(&now, Step::Trim, to).await
     }
 
     /// Leaves no name of ours in a CRD's managed fields.
@@ -226,7 +241,7 @@ impl Server {
         let mut told = self.told.lock();
         if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             *told = Some(Instant::now());
-            (self.tell)(&format!("no answer from the API server yet, waiting: {said}"));
+            (self.tell)(&format!("no usable answer from the API server yet, waiting: {said}"));
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::gate::{Gate, Judgement, not_ready};
 use super::review::{Operation, Review};
 use crate::api::facts::{ReadError, Record, TWICE};
+use crate::convert::{self, Version};
 use crate::failure::Account;
 use crate::fault::Fault;
 use crate::status::{self, Refusal, Write};
@@ -50,6 +51,7 @@ impl Gate {
             ControlFlow::Continue(sides) => sides,
             ControlFlow::Break(answer) => return answer,
         };
+        let (old, new) = stored(review, old, new);
         let account = self.needed_account(review, &old, &new, deadline)?;
         let write = Write { old: &old, new: &new, user: &review.username, account: &account, now: Timestamp::now() };
         let refusal = status::guard(&write, &self.rules.load());
@@ -130,6 +132,20 @@ fn written(review: &Review<'_>) -> ControlFlow<Result<Judgement, Fault>, (Record
         }
         (Err(error), _) | (_, Err(error)) => ControlFlow::Break(Ok(Judgement::Unreadable(error))),
     }
+}
+
+/// The same as v1beta1 says it, with what v1alpha1 can only park: what may not be unsaid is not unsaid there either.
+fn stored(review: &Review<'_>, old: Record, new: Record) -> (Record, Record) {
+    let Some((before, after)) = review.old_object.zip(review.object) else { return (old, new) };
+    if !convert::parks(before.get()) && !convert::parks(after.get()) {
+        return (old, new);
+    }
+    let told = |object: &RawValue, seen: Record| {
+        let told = convert::told(object.get(), Version::V1beta1).ok().map(|told| Record::from_json(&told.json));
+        let member = seen.failure_member;
+        Record { failure_member: member, ..told.and_then(Result::ok).unwrap_or(seen) }
+    };
+    (told(before, old), told(after, new))
 }
 
 fn record(which: &str, object: &RawValue) -> Result<Record, ReadError> {

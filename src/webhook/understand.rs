@@ -1,13 +1,11 @@
 //! What a review asks of the gate. The webhook and `lockkeeper review` understand by the same text.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
 use super::review::{Operation, Review};
 use super::spec::{self, NoSpec};
 use crate::api::facts::{Candidate, Cause, NotACandidate};
-use crate::convert::{self, Version};
+use crate::convert::{self, Told, Version};
 use crate::fault::Fault;
 use crate::routing::{Change, Request};
 
@@ -49,15 +47,10 @@ impl Review<'_> {
     }
 }
 
-/// Whether something may be parked in it.
-fn parks(object: &RawValue) -> bool {
-    object.get().contains(convert::LEGACY) || object.get().contains("\"parked\"")
-}
-
 /// What it says in a version. What it parks comes true there: a target's cluster, say, that its own version has no member for.
-fn read_in(version: Version, object: &RawValue) -> Cow<'_, RawValue> {
-    let told = || RawValue::from_string(convert::told(object.get(), version).ok()?.json).ok();
-    told().map_or(Cow::Borrowed(object), Cow::Owned)
+fn told_in(version: Version, object: &RawValue) -> Told {
+    let itself = || Told { json: object.get().to_owned(), ..Told::default() };
+    convert::told(object.get(), version).unwrap_or_else(|_| itself())
 }
 
 /// What a write changes. A status has writes of its own, and this is none of them: where it changes, an annotation does it.
@@ -65,16 +58,20 @@ fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
     if spec::changed(old, new)? {
         return Ok(Some(Change::Spec));
     }
-    if !parks(old) && !parks(new) {
+    if !convert::parks(old.get()) && !convert::parks(new.get()) {
         return Ok(None);
     }
     let status_written = spec::status_changed(old, new);
     for version in [Version::V1beta1, Version::V1alpha1] {
-        let (old, new) = (read_in(version, old), read_in(version, new));
-        if spec::changed(&old, &new)? {
+        let (was, is) = (told_in(version, old), told_in(version, new));
+        // What does not come true yet may do so with the status that comes next.
+        let waits = !is.of_status.is_subset(&was.of_status);
+        let raw = |text| RawValue::from_string(text).map_err(|_| NoSpec::NoObject);
+        let (was, is) = (raw(was.json)?, raw(is.json)?);
+        if spec::changed(&was, &is)? {
             return Ok(Some(Change::Spec));
         }
-        if !status_written && spec::status_changed(&old, &new) {
+        if !status_written && (waits || spec::status_changed(&was, &is)) {
             return Ok(Some(Change::ParkedStatus));
         }
     }
@@ -82,9 +79,16 @@ fn update(old: &RawValue, new: &RawValue) -> Result<Option<Change>, NoSpec> {
 }
 
 fn create(object: &RawValue, namespace: Option<&str>, name: Option<&str>) -> Result<Question, Fault> {
-    // It is judged by what is seen of it, so nothing else may be stored.
-    if parks(object) && convert::told(object.get(), Version::V1beta1).is_ok_and(|told| told.adds_to_spec) {
-        return Ok(Question::Change(Some(Change::ParkedSpec)));
+    // It is judged by what is seen of it, so nothing else may be stored, nor wait for a status to come true with.
+    if convert::parks(object.get())
+        && let Ok(told) = convert::told(object.get(), Version::V1beta1)
+    {
+        if told.adds_to_spec {
+            return Ok(Question::Change(Some(Change::ParkedSpec)));
+        }
+        if !told.of_status.is_empty() {
+            return Ok(Question::Change(Some(Change::ParkedStatus)));
+        }
     }
     match Candidate::from_json(object.get(), namespace) {
         Ok(mut candidate) => {

@@ -350,6 +350,12 @@ async fn the_gate_the_amender_and_the_guard_know_both_versions() {
         assert!(told.contains("FailureImmutable"), "{told}");
         let told = write(json!({details: {"wasExecutionFailure": false}})).await.unwrap_err().to_string();
         assert!(told.contains("FailureImmutable"), "{told}");
+        // What one version has no word for is not unsaid through it either.
+        if version == OLD {
+            let operation = json!({"op": "add", "path": "/status/failure/reason", "value": "Deduplicated"});
+            let told = write(json!({"legacy": {"parked": [{"home": HUB}, operation]}})).await.unwrap_err().to_string();
+            assert!(told.contains("FailureImmutable"), "{told}");
+        }
         let signed = write(json!({"blockClearance": scene::clearance(scene::WORDS)})).await.unwrap();
         assert!(signed.data["status"]["blockClearance"]["clearedBy"].is_string(), "{signed:?}");
     }

@@ -264,8 +264,8 @@ async fn it_says_what_is_missing() {
     let away = server.run(LOCKKEEPER.as_ref(), &nowhere, &["migrate", "--dry-run"], None).await.expect_failure();
     let lines: Vec<_> = away.stderr.lines().collect();
     assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("Connection refused")), "{away}");
-    assert!(lines[0].starts_with("lockkeeper: no answer from the API server yet, waiting: "), "{away}");
-    assert!(lines[1].starts_with("lockkeeper: no answer from the API server after 5 tries: "), "{away}");
+    assert!(lines[0].starts_with("lockkeeper: no usable answer from the API server yet, waiting: "), "{away}");
+    assert!(lines[1].starts_with("lockkeeper: no usable answer from the API server after 5 tries: "), "{away}");
 
     let foreign = stage::crds().replace("app.kubernetes.io/name: lockkeeper", "app.kubernetes.io/name: kubernaut");
     server.apply_crds(&foreign).await.unwrap();

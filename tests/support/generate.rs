@@ -296,7 +296,7 @@ fn annotate(metadata: &mut Value, api_version: &str, dice: &mut Dice) {
         _ => {}
     }
     if dice.percent(1) {
-        let left = usize::try_from(dice.below(400)).expect("it is below 400");
+        let left = usize::try_from(dice.below(400)).unwrap();
         annotations("filler", "x".repeat(ANNOTATIONS_MAX_BYTES - "filler".len() - said - 400 - left));
     }
 }

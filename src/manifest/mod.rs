@@ -2,12 +2,15 @@
 //! Out: each object as JSON text, with its place. Never: judges what is in them.
 //! Fails: one line with file, document and line.
 
+mod scalar;
+mod text;
+mod yaml;
+
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -58,6 +61,10 @@ impl fmt::Display for Place {
 pub enum ManifestError {
     #[error("{file}: cannot be read: {error}")]
     Unreadable { file: Arc<str>, error: std::io::Error },
+    #[error("{file}: no .yaml, .yml or .json file in this folder (those below it are not read)")]
+    NoManifest { file: Arc<str> },
+    #[error("{file}: {problem}")]
+    NoText { file: Arc<str>, problem: &'static str },
     #[error("{file}: no object in it{}", if &**file == STANDARD_INPUT { " (or it was read already)" } else { "" })]
     Nothing { file: Arc<str> },
     #[error("{place}: {problem}")]
@@ -85,21 +92,53 @@ pub fn read_some(path: &Path) -> Result<Vec<Document>, ManifestError> {
     if texts.is_empty() { Err(ManifestError::Nothing { file }) } else { all_apart(&file, texts) }
 }
 
+/// Reads each path that somebody named: a file, standard input for `-`, or the manifests of a folder in the order of their
+/// names, as kubectl does. A file of a folder may hold nothing.
+pub fn read_named(paths: &[PathBuf]) -> impl Iterator<Item = Result<Vec<Document>, ManifestError>> {
+    paths.iter().flat_map(|path| {
+        if !path.is_dir() {
+            return vec![read_some(path)];
+        }
+        match files_in(path) {
+            Ok(files) => files.iter().map(|file| read(file)).collect(),
+            Err(error) => vec![Err(error)],
+        }
+    })
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+    let file: Arc<str> = folder.display().to_string().into();
+    let unreadable = |error| ManifestError::Unreadable { file: file.clone(), error };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if is_manifest(&path) && !is_hidden(&path) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(ManifestError::NoManifest { file }) } else { Ok(files) }
+}
+
 fn source(path: &Path) -> Result<(Arc<str>, String), ManifestError> {
     let file: Arc<str> = if path == Path::new("-") { STANDARD_INPUT.into() } else { path.display().to_string().into() };
-    match read_text(path) {
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(ManifestError::Unreadable { file, error }),
+    };
+    match text::decode(bytes) {
         Ok(text) => Ok((file, text)),
-        Err(error) => Err(ManifestError::Unreadable { file, error }),
+        Err(problem) => Err(ManifestError::NoText { file, problem }),
     }
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text)?;
-        return Ok(text);
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        return Ok(bytes);
     }
-    std::fs::read_to_string(path)
+    std::fs::read(path)
 }
 
 /// The manifest files below a folder, in the order of their paths.
@@ -176,7 +215,7 @@ fn json_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestEr
                 let place = Place { file: file.clone(), document, items: Vec::new() };
                 ManifestError::Syntax { place, problem: format!("not JSON: {error}") }
             })?;
-            documents.push(String::from(Box::<str>::from(raw)));
+            documents.push(text::without_lone_surrogates(String::from(Box::<str>::from(raw))));
         }
     }
     Ok(documents)
@@ -198,88 +237,10 @@ fn parts(text: &str) -> Vec<&str> {
 }
 
 fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Vec<String>, ManifestError> {
-    let values: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
+    yaml::documents(text).map_err(|yaml::Problem(problem)| {
         let place = Place { file: file.clone(), document: None, items: Vec::new() };
-        ManifestError::Syntax { place, problem: format!("not YAML: {}", yaml_problem(&error)) }
-    })?;
-    Ok(values.into_iter().map(|Json(text)| text).filter(|text| text != "null").collect())
-}
-
-/// A value as JSON text, its members in the order in which they stand.
-struct Json(String);
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor).map(Self)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<String, E> {
-        Ok("null".to_owned())
-    }
-
-    fn visit_none<E>(self) -> Result<String, E> {
-        Ok("null".to_owned())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_u128<E>(self, value: u128) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
-        Ok(serde_json::Value::from(value).to_string())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<String, E> {
-        Ok(serde_json::Value::from(value).to_string())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<String, A::Error> {
-        let mut text = "[".to_owned();
-        while let Some(Json(item)) = list.next_element()? {
-            text.push_str(if text.len() > 1 { "," } else { "" });
-            text.push_str(&item);
-        }
-        Ok(text + "]")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
-        let mut text = "{".to_owned();
-        while let Some((name, Json(value))) = map.next_entry::<String, Json>()? {
-            text.push_str(if text.len() > 1 { "," } else { "" });
-            text.push_str(&format!("{}:{value}", serde_json::Value::from(name)));
-        }
-        Ok(text + "}")
-    }
+        ManifestError::Syntax { place, problem }
+    })
 }
 
 /// One line with line and column.
@@ -303,6 +264,7 @@ fn take_apart(place: Place, json: String, documents: &mut Vec<Document>) -> Resu
     let (kind, api_version) = (head.kind.unwrap_or_default(), head.api_version.unwrap_or_default());
     match head.items.filter(|_| kind.ends_with("List")) {
         Some(items) => take_items(&place, items, &kind, &api_version, documents),
+        None if kind == "List" => Ok(()),
         None => {
             documents.push(Document { place, json, kind, api_version });
             Ok(())
@@ -324,9 +286,9 @@ fn take_items(
     if place.items.len() >= LISTS_MAX {
         return Err(fault(format!("more than {LISTS_MAX} Lists within each other")));
     }
-    let items: Vec<&RawValue> =
+    let items: Option<Vec<&RawValue>> =
         serde_json::from_str(items.get()).map_err(|error| fault(format!("items: {}", plainly(&error))))?;
-    for (index, item) in items.into_iter().enumerate() {
+    for (index, item) in items.into_iter().flatten().enumerate() {
         let place = Place { items: [&*place.items, &[index]].concat(), ..place.clone() };
         let Mapping(head): Mapping<Head<'_>> =
             serde_json::from_str(item.get()).map_err(|error| no_object(&place, &error))?;
@@ -351,8 +313,13 @@ fn no_object(place: &Place, error: &serde_json::Error) -> ManifestError {
 struct Head<'a> {
     kind: Option<String>,
     api_version: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "whatever_it_is")]
     items: Option<&'a RawValue>,
+}
+
+/// null is an empty list, which is not the same as none.
+fn whatever_it_is<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -375,7 +342,7 @@ mod tests {
 
     #[test]
     fn yaml_keeps_the_order_of_its_members_and_its_whole_numbers() {
-        let text = "kind: A\nz: 9007199254740993\na: {y: 1.5, x: [~, 'true']}\nb: \"\\u00e9\\n\"\n";
+        let text = "kind: A\nz: 9007199254740993\na: {'y': 1.5, x: [~, 'true']}\nb: \"\\u00e9\\n\"\n";
         let json = r#"{"kind":"A","z":9007199254740993,"a":{"y":1.5,"x":[null,"true"]},"b":"é\n"}"#;
         assert_eq!(parse(&"f".into(), text).unwrap()[0].json, json);
     }
@@ -403,6 +370,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_list_holds_nothing() {
+        for text in ["kind: List\nitems: []\n", "kind: List\nitems:\n", "kind: List\n", "kind: FooList\nitems: null\n"]
+        {
+            assert_eq!(kinds(text), Vec::<String>::new(), "{text}");
+        }
+        assert_eq!(kinds("kind: AllowList\n"), ["AllowList f"]);
+    }
+
+    #[test]
     fn a_fault_is_told_with_its_place() {
         assert!(problem("a: [1\nb: 2\n").starts_with("f: not YAML: line "), "{}", problem("a: [1\nb: 2\n"));
         assert!(problem("{\"a\": NaN}").starts_with("f: not JSON: "));
@@ -412,6 +388,21 @@ mod tests {
         for text in [problem("a: [1\nb: 2\n"), problem("{\"a\": NaN}"), problem("just words")] {
             assert_eq!(text.lines().count(), 1, "{text}");
         }
+    }
+
+    /// What kubectl prints of a whole cluster.
+    #[test]
+    fn a_stream_or_a_list_is_as_long_as_it_is() {
+        let object = |index: usize| format!("kind: A\nmetadata:\n  name: a-{index}\n  labels: {{a: b, c: d, e: f}}\n");
+        let stream: Vec<_> = (0..5000).map(object).collect();
+        let documents = parse(&"f".into(), &stream.join("---\n")).unwrap();
+        assert_eq!((documents.len(), documents[4999].place.to_string()), (5000, "f: document 5000".to_owned()));
+        let indented = |object: &String| format!("- {}\n", object.trim_end().replace('\n', "\n  "));
+        let list = stream.iter().map(indented).collect::<String>();
+        let documents = parse(&"f".into(), &format!("kind: List\napiVersion: v1\nitems:\n{list}")).unwrap();
+        assert_eq!((documents.len(), &*documents[4999].kind), (5000, "A"));
+        let numbers = format!("kind: A\nl: [{}]\n", "1, ".repeat(260_000));
+        assert_eq!(parse(&"f".into(), &numbers).unwrap().len(), 1);
     }
 
     #[test]
