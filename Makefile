@@ -60,7 +60,7 @@ $(CACHE)/tools/bin/cargo-deny:
 .PHONY: generated
 generated: ## Write the generated files: the chart's CRDs, the tables of docs/conversion.md
 	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds
-	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds-conversion --conversion-service NAMESPACE/SERVICE
+	$(CARGO) run --locked --quiet -- crds --dir charts/lockkeeper/files/crds-conversion --conversion-service namespace/service
 	LOCKKEEPER_WRITE=1 $(CARGO) test --locked --quiet --test conversion_docs
 
 .PHONY: coverage

@@ -97,7 +97,7 @@ check "conversion: the CA is the webhooks'" test "$(render | grep -oE 'caBundle:
 check "conversion: the CA is said for each" test "$(render | grep -c 'caBundle: ')" = 6
 check "conversion: by the url" test "$(one crds.yaml --set webhook.url=https://127.0.0.1:9443 | grep -c 'url: https://127.0.0.1:9443/convert$')" = 2
 check "conversion: the url and no Service" silent 'service:' one crds.yaml --set webhook.url=https://127.0.0.1:9443
-check "conversion: no placeholder is left" silent '(name|namespace): (SERVICE|NAMESPACE)$' render
+check "conversion: no placeholder is left" silent '(name|namespace): (service|namespace)$' render
 check "v1alpha1 alone: two CRDs" test "$(one crds.yaml --set crds.conversion=false | grep -c '^kind: CustomResourceDefinition')" = 2
 check "v1alpha1 alone: kept" says "helm.sh/resource-policy: keep" one crds.yaml --set crds.conversion=false
 check "v1alpha1 alone: nothing of the other version" silent '(conversion:|name: v1beta1$|/convert)' one crds.yaml --set crds.conversion=false

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 /// Both versions, as the chart has them: it fills in who converts.
 fn both() -> Vec<CustomResourceDefinition> {
     let service = ServiceReference {
-        namespace: "NAMESPACE".into(),
-        name: "SERVICE".into(),
+        namespace: "namespace".into(),
+        name: "service".into(),
         path: Some("/convert".into()),
         port: Some(443),
     };
