@@ -112,7 +112,8 @@ async fn both_versions_that_come_later() {
 #[tokio::test]
 async fn both_versions_and_then_one() {
     let Some((server, config)) = server().await else { return };
-    let converter = stage::start_gate(&server, "").await;
+    // Two replicas, of which either may lead.
+    let converter = stage::start_gate(&server, &config).await;
     server.apply_crds(&stage::crds_of_both(&server, &converter).await).await.unwrap();
     converter.ready().await;
     let gate = stage::start_gate(&server, &config).await;
