@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use futures::future::OptionFuture;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -138,32 +139,17 @@ fn hand(
         index: index.clone(),
         policy: policy.clone(),
     });
-    let (executor, keeper) = (executor.map(Arc::new), keeper.map(Arc::new));
-    let clearance = Arc::new(clearance);
-    let stop = stop.clone();
-    let leading = tokio::spawn(candidate.lead(
-        stop,
-        |_| {},
-        move || {
-            let (executor, keeper, clearance) = (executor.clone(), keeper.clone(), clearance.clone());
-            // One that ends ends its life as the leader, and none ends by itself.
-            async move {
-                tokio::join!(
-                    clearance.run(),
-                    async {
-                        if let Some(executor) = &executor {
-                            executor.run().await;
-                        }
-                    },
-                    async {
-                        if let Some(keeper) = &keeper {
-                            keeper.run().await;
-                        }
-                    },
-                );
-            }
-        },
-    ));
+    let loops = Arc::new((clearance, executor, keeper));
+    let leading = tokio::spawn(candidate.lead(stop.clone(), move || {
+        let loops = loops.clone();
+        // One that ends ends its life as the leader, and none ends by itself.
+        async move {
+            let (clearance, executor, keeper) = &*loops;
+            let executor = OptionFuture::from(executor.as_ref().map(Executor::run));
+            let keeper = OptionFuture::from(keeper.as_ref().map(Keeper::run));
+            tokio::join!(clearance.run(), executor, keeper);
+        }
+    }));
     Box::pin(async move {
         let _ = leading.await;
     })

@@ -39,24 +39,12 @@ fn of_another_group(document: &Document) -> String {
 
 /// The kind of ours that somebody mistyped.
 fn meant(kind: &str) -> Option<&'static str> {
-    let slips = |name: &str| distance(&kind.to_lowercase(), &name.to_lowercase());
-    KINDS.iter().map(|known| known.name).find(|name| kind.len() < 40 && slips(name) <= 3)
+    KINDS.iter().map(|known| known.name).find(|name| kind.len() < 40 && distance(kind, name) <= 3)
 }
 
 /// So many letters to add, drop or change.
 fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (at, a) in one.chars().enumerate() {
-        let (mut before, mut left) = (at, at + 1);
-        let mut next = vec![left];
-        for (b, above) in other.chars().zip(row.iter().skip(1)) {
-            left = (before + usize::from(a != b)).min(left + 1).min(above + 1);
-            before = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    strsim::levenshtein(&one.to_lowercase(), &other.to_lowercase())
 }
 
 #[cfg(test)]

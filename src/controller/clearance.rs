@@ -85,11 +85,7 @@ async fn visit(objects: &Objects, key: &ObjectKey) -> Result<(), Failed> {
     };
     let Some(clearance) = status::granted(&record, Timestamp::now()) else { return Ok(()) };
     let author = record.cleared_by.unwrap_or_default();
-    let event = Event {
-        warning: false,
-        reason: "Cleared",
-        note: format!("cleared by {author}: its target may be acted on again"),
-    };
+    let event = Event::normal("Cleared", &format!("cleared by {author}: its target may be acted on again"));
     let change = StatusChange { members: vec![("blockClearance", Some(clearance))], event: None };
     match objects.write_status(key, &stored, &change).await {
         Ok(Some(written)) => {
@@ -101,8 +97,8 @@ async fn visit(objects: &Objects, key: &ObjectKey) -> Result<(), Failed> {
         // It was asked for by rules that are not those of now; what would change that is another write.
         Err(error @ Failed::Refused { code: 403 | 422, .. }) => {
             tracing::warn!(execution = %key, %error, "the clearance that its annotation asks for is refused; annotate it anew");
-            let note = format!("the clearance that was asked for is refused: {error}").chars().take(1000).collect();
-            objects.tell(&stored, &Event { warning: true, reason: "ClearanceRefused", note }).await;
+            let note = format!("the clearance that was asked for is refused: {error}");
+            objects.tell(&stored, &Event::warning("ClearanceRefused", &note)).await;
             Ok(())
         }
         Err(error) => Err(error),

@@ -65,12 +65,7 @@ enum Failed {
 impl Candidate {
     /// Runs the work whenever this replica leads, until it is told to stop; the Lease is given back then. Work is dropped where
     /// it stands when this replica no longer leads.
-    pub async fn lead<F: Future<Output = ()>>(
-        self,
-        stop: CancellationToken,
-        told: impl Fn(bool),
-        work: impl Fn() -> F,
-    ) {
+    pub async fn lead<F: Future<Output = ()>>(self, stop: CancellationToken, work: impl Fn() -> F) {
         let mut sight = None;
         loop {
             let renewed = tokio::select! {
@@ -78,7 +73,6 @@ impl Candidate {
                 () = stop.cancelled() => return,
             };
             tracing::info!(lease = self.lease, identity = self.identity, "leading");
-            told(true);
             let stopped = tokio::select! {
                 biased;
                 () = stop.cancelled() => true,
@@ -86,7 +80,6 @@ impl Candidate {
                 // Work ends only when it is dropped.
                 () = work() => false,
             };
-            told(false);
             if stopped {
                 self.release(&mut sight).await;
                 return;

@@ -168,7 +168,7 @@ pub fn told(text: &str, version: Version) -> Result<Told, Unconvertible> {
     let mut object = Node::json(text);
     let (from, kind) = identify(&mut object)?;
     if from == version {
-        return Ok(Told { json: text.to_owned(), adds_to_spec: false, of_status: BTreeSet::new() });
+        return Ok(Told { json: text.to_owned(), ..Told::default() });
     }
     let annotation = park::annotation(&mut object);
     let mut turned = turn(&mut object, from, kind, annotation.as_deref(), Landing::Served(version));

@@ -8,7 +8,7 @@ use crate::api::facts::{Record, Timestamp};
 use crate::line::one_line;
 
 /// Asks for a clearance: the reason.
-const CLEAR: &str = "lockkeeper.kubernaut.ai/clear";
+pub const CLEAR: &str = "lockkeeper.kubernaut.ai/clear";
 /// Who asks, as the API server authenticated them.
 pub(super) const CLEARED_BY: &str = "lockkeeper.kubernaut.ai/cleared-by";
 const BY_ANNOTATION: &str = "Annotation";

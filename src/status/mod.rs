@@ -16,7 +16,7 @@ mod rules;
 mod tests;
 
 pub use amend::{Amendment, Change, Classified, amend, attribute, details};
-pub use clearance::{granted, unwelcome};
+pub use clearance::{CLEAR, granted, unwelcome};
 pub use details::Source;
 pub use guard::{Reason, Refusal, clearing, guard};
 pub use rules::{Clearance, Mode, Rules};
@@ -43,7 +43,8 @@ impl Write<'_> {
 }
 
 /// As Kubernetes writes a time.
-fn whole_seconds(at: Timestamp) -> String {
+#[must_use]
+pub fn whole_seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -107,8 +107,8 @@ fn asking(review: &Review<'_>) -> Option<(Record, Record)> {
         _ => return None,
     };
     let new = review.object?;
-    // Most say nothing of it, and need not be read twice.
-    let says = |object: &RawValue| object.get().contains("lockkeeper.kubernaut.ai/clear");
+    // Most say nothing of it, and need not be read twice. The name of who asks begins so too.
+    let says = |object: &RawValue| object.get().contains(status::CLEAR);
     if !says(new) && !old.is_some_and(says) {
         return None;
     }

@@ -18,6 +18,7 @@ use crate::api::tekton::{PipelineRun, TaskRun};
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
+use crate::controller::retry::Retries;
 use crate::failure::Account;
 use crate::routing::{self, Policy, Request, Verdict};
 
@@ -25,9 +26,8 @@ use crate::routing::{self, Policy, Request, Verdict};
 const HANDS: usize = 16;
 /// More steps in one visit than any execution needs.
 const STEPS: usize = 8;
-/// After a call that failed: later and later.
-const BACKOFF: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Until the index is complete it is looked at so often.
+const LOOK: Duration = Duration::from_millis(250);
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
 
@@ -44,7 +44,7 @@ impl Executor {
     /// Until it is dropped.
     pub async fn run(&self) {
         let objects = Objects::of("executor", self.client.clone(), &self.identity).await;
-        Hands { executor: self, objects, failures: Mutex::default(), waiting: Mutex::default() }.run().await;
+        Hands { executor: self, objects, retries: Retries::default(), waiting: Mutex::default() }.run().await;
     }
 }
 
@@ -52,8 +52,7 @@ impl Executor {
 struct Hands<'e> {
     executor: &'e Executor,
     objects: Objects,
-    /// Visits of an execution that failed, since one that did not.
-    failures: Mutex<HashMap<ObjectKey, u32>>,
+    retries: Retries,
     /// Executions that have not begun, by the run that they would have: somebody else's may be in its place.
     waiting: Mutex<Waiting>,
 }
@@ -116,7 +115,7 @@ impl Hands<'_> {
     async fn informed(&self) {
         while let Err(error) = self.executor.index.age() {
             tracing::debug!(%error, "the executor waits");
-            tokio::time::sleep(BACKOFF).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -125,26 +124,18 @@ impl Hands<'_> {
             let key = queue.next().await;
             match self.visit(&key).await {
                 Ok(again) => {
-                    self.failures.lock().remove(&key);
+                    self.retries.forget(&key);
                     if let Some(at) = again {
                         let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
                         queue.add(key.clone(), Instant::now() + left);
                     }
                 }
                 Err(error) => {
-                    let count = {
-                        let mut failures = self.failures.lock();
-                        let count = failures.entry(key.clone()).or_default();
-                        *count = count.saturating_add(1);
-                        *count
-                    };
-                    // Somebody else wrote it first: what is there now is looked at.
-                    let raced = error.code() == 409;
-                    let wait = if raced { BACKOFF / 10 } else { BACKOFF } * 2_u32.pow(count.min(8));
-                    if !raced {
+                    let wait = self.retries.after(&key, &error);
+                    if error.code() != 409 {
                         tracing::warn!(execution = %key, %error, "a step was not taken; trying again");
                     }
-                    queue.add(key.clone(), Instant::now() + wait.min(BACKOFF_MAX));
+                    queue.add(key.clone(), Instant::now() + wait);
                 }
             }
             queue.done(&key);

@@ -7,7 +7,7 @@ use crate::api::facts::{Commission, ObjectKey, Record, Timestamp};
 use crate::api::tekton::{PipelineRun, Status, TaskRun};
 use crate::failure::{Account, Classification, Reason};
 use crate::line::one_line;
-use crate::status::details;
+use crate::status::{details, whole_seconds};
 
 /// As the schema of a condition has it.
 const MESSAGE_MAX_CHARS: usize = 32_768;
@@ -172,7 +172,7 @@ fn record(commission: &Commission, ended: Timestamp) -> Record {
 }
 
 pub(in crate::controller) fn time(at: Timestamp) -> Value {
-    json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    json!(whole_seconds(at))
 }
 
 fn duration(commission: &Commission, ended: Timestamp) -> Option<(&'static str, Option<Value>)> {
