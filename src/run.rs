@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use crate::cluster::{Folder, Footing, Index, Pace, follow, follow_where_served};
 use crate::config::Settings;
 use crate::controller::executor::Rules;
@@ -58,7 +58,7 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
 
     let (staleness, staleness_max) = watch::channel(plan.settings.staleness.max.get());
     let hand = hand(&plan.source, &plan.settings, &index, &policy, &stop);
-    let sources = sources(plan.source, &index, &Pace::within(staleness_max), executions)?;
+    let sources = sources(plan.source, &index, &Pace::within(staleness_max), &plan.settings)?;
 
     let socket =
         TcpListener::bind(plan.listen).await.with_context(|| format!("cannot listen on {} (--listen)", plan.listen))?;
@@ -160,7 +160,7 @@ fn sources(
     source: Source,
     index: &Arc<Index>,
     pace: &Pace,
-    executions: &str,
+    settings: &Settings,
 ) -> anyhow::Result<futures::future::BoxFuture<'static, ()>> {
     match source {
         Source::Folder(path) => {
@@ -172,14 +172,20 @@ fn sources(
             }))
         }
         Source::Cluster(client) => {
+            let executions = &settings.execution.namespace;
             let (client, index, pace) = (|| (*client).clone(), || index.clone(), || pace.clone());
             // Tasks of their own, so that a long list never waits behind an answer; a panic in one ends the process.
-            let following = [
+            let mut following = vec![
                 tokio::spawn(follow_where_served::<PipelineRun>(client(), index(), pace(), executions)),
                 tokio::spawn(follow_where_served::<TaskRun>(client(), index(), pace(), executions)),
                 tokio::spawn(follow::<RemediationRequest>(client(), index(), pace())),
                 tokio::spawn(follow::<WorkflowExecution>(client(), index(), pace())),
             ];
+            // Only our own executor makes them, and reading Pods is a right that no gate needs.
+            if settings.loops.executor {
+                following.push(tokio::spawn(follow_where_served::<Job>(client(), index(), pace(), executions)));
+                following.push(tokio::spawn(follow_where_served::<Pod>(client(), index(), pace(), executions)));
+            }
             Ok(Box::pin(async move {
                 let _ = futures::future::select_all(following).await;
             }))

@@ -11,7 +11,7 @@ use kube::{Client, Config};
 
 use super::output::Format;
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use crate::cluster::{Folder, Index, Tracked, list_once, list_where_served};
 use crate::config::Settings;
 use crate::routing::Policy;
@@ -48,11 +48,12 @@ impl Asking {
 
     /// The state, read once.
     pub fn index(&self) -> anyhow::Result<Arc<Index>> {
-        load(self.state.as_deref(), &self.settings()?.execution.namespace)
+        load(self.state.as_deref(), &self.settings()?)
     }
 }
 
-fn load(folder: Option<&Path>, executions: &str) -> anyhow::Result<Arc<Index>> {
+fn load(folder: Option<&Path>, settings: &Settings) -> anyhow::Result<Arc<Index>> {
+    let executions = &settings.execution.namespace;
     let index = Arc::new(Index::with_executions_in(executions));
     match folder {
         Some(folder) => {
@@ -64,6 +65,11 @@ fn load(folder: Option<&Path>, executions: &str) -> anyhow::Result<Arc<Index>> {
             list_once::<WorkflowExecution>(&client, &index).await.context("cannot list workflowexecutions")?;
             list_runs::<PipelineRun>(&client, &index, executions).await;
             list_runs::<TaskRun>(&client, &index, executions).await;
+            // As the gate follows them.
+            if settings.loops.executor {
+                list_runs::<Job>(&client, &index, executions).await;
+                list_runs::<Pod>(&client, &index, executions).await;
+            }
             anyhow::Ok(())
         })?,
     }

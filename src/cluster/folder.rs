@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::index::{Index, Seen, Tracked};
 use super::inputs::Input;
 use crate::api::facts::{ObjectKey, RemediationRequest, WorkflowExecution};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use crate::manifest::{self, Document, ManifestError};
 
 /// How soon a changed file is seen.
@@ -144,6 +144,8 @@ impl Folder {
         fill_kind::<WorkflowExecution>(index, of(Kind { name: "WorkflowExecution", group: "kubernaut.ai/" }));
         fill_kind::<PipelineRun>(index, of(Kind { name: "PipelineRun", group: "tekton.dev/" }));
         fill_kind::<TaskRun>(index, of(Kind { name: "TaskRun", group: "tekton.dev/" }));
+        fill_kind::<Job>(index, of(Kind { name: "Job", group: "batch/" }));
+        fill_kind::<Pod>(index, of(Kind { name: "Pod", group: "v1" }));
     }
 }
 
@@ -234,21 +236,23 @@ mod tests {
         opened.fill(&index);
         assert_eq!(
             (known(&index), objects(&index)),
-            (all.to_vec(), vec![(0, 0), (3, 0), (0, 0), (0, 0)]),
+            (all.to_vec(), vec![(0, 0), (3, 0), (0, 0), (0, 0), (0, 0), (0, 0)]),
             "read again"
         );
         assert!(index.age().is_ok(), "all inputs count as listed");
     }
 
     #[test]
-    fn runs_and_their_tasks_are_read_in_whichever_namespace() {
+    fn runs_and_their_parts_are_read_in_whichever_namespace() {
         let folder = tempfile::tempdir().unwrap();
         let run = "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: r, namespace: one}\n---\n";
-        let task = "apiVersion: tekton.dev/v1beta1\nkind: TaskRun\nmetadata: {name: t, namespace: two}\n";
-        std::fs::write(folder.path().join("state.yaml"), [run, task].concat()).unwrap();
+        let task = "apiVersion: tekton.dev/v1beta1\nkind: TaskRun\nmetadata: {name: t, namespace: two}\n---\n";
+        let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j, namespace: three}\n---\n";
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: three}\n";
+        std::fs::write(folder.path().join("state.yaml"), [run, task, job, pod].concat()).unwrap();
         let index = Index::default();
         Folder::open(folder.path(), &index).unwrap();
-        assert_eq!(objects(&index), [(0, 0), (0, 0), (1, 0), (1, 0)]);
+        assert_eq!(objects(&index), [(0, 0), (0, 0), (1, 0), (1, 0), (1, 0), (1, 0)]);
     }
 
     #[test]
@@ -369,11 +373,12 @@ mod tests {
         let foreign = format!("apiVersion: example.com/v1\n{}", execution("a", ""));
         let nameless = "kind: WorkflowExecution\nmetadata: {}\n---\n";
         let odd = "kind: WorkflowExecution\nmetadata: {name: b}\nspec: {targetResource: 3}\n---\n";
-        let pod = "kind: Pod\nmetadata: {name: c}\n---\n";
+        let service = "kind: Service\nmetadata: {name: c}\n---\n";
         let not_tektons = "apiVersion: example.com/v1\nkind: PipelineRun\nmetadata: {name: d}\n";
-        std::fs::write(folder.path().join("state.yaml"), [&foreign, nameless, odd, pod, not_tektons].concat()).unwrap();
+        std::fs::write(folder.path().join("state.yaml"), [&foreign, nameless, odd, service, not_tektons].concat())
+            .unwrap();
         let index = Index::default();
         Folder::open(folder.path(), &index).unwrap();
-        assert_eq!((known(&index), objects(&index)), (vec![], vec![(0, 0), (0, 1), (0, 0), (0, 0)]));
+        assert_eq!((known(&index), objects(&index)), (vec![], vec![(0, 0), (0, 1), (0, 0), (0, 0), (0, 0), (0, 0)]));
     }
 }

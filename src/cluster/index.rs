@@ -10,10 +10,10 @@ use k8s_openapi::jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::inputs::{Footing, Health, Input, Pulses};
-use super::runs::Runs;
+use super::inputs::{Footing, Health, Input, Pulse, Pulses};
+use super::runs::{Places, Runs};
 use crate::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, TargetId, WorkflowExecution};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::{Carrier, Engine, Job, PipelineRun};
 use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
 
@@ -78,7 +78,7 @@ impl Index {
         let parent = request.parent.as_ref().map_or(Parent::NotAsked, |reference| world.parent(reference));
         let siblings = world.siblings_of(&parent);
         let history = world.histories.get(request.target.identity()).cloned().unwrap_or_default();
-        let runs = world.runs.on(request.target.identity());
+        let runs = world.places.on(request.target.identity());
         Ok(View { parent, siblings, history, runs, age })
     }
 
@@ -111,9 +111,10 @@ impl Index {
         run_name: Option<&str>,
         deadline: Instant,
     ) -> Result<Account, Unavailable> {
-        let pulses = *self.pulses.lock();
+        let mut pulses = *self.pulses.lock();
         let unlisted = |input: &Input| pulses.of(*input).counts() && !pulses.of(*input).listed;
-        if let Some(input) = [Input::PipelineRuns, Input::TaskRuns].into_iter().find(unlisted) {
+        let runs = [Input::PipelineRuns, Input::TaskRuns, Input::Jobs, Input::Pods];
+        if let Some(input) = runs.into_iter().find(unlisted) {
             return Err(Unavailable::NotListed(input));
         }
         let world = self.world.try_read_until(deadline).ok_or(Unavailable::Busy)?;
@@ -121,7 +122,7 @@ impl Index {
             [&self.execution_namespace, &execution.namespace]
                 .map(|namespace| ObjectKey { namespace: namespace.clone(), name: name.into() })
         });
-        Ok(world.runs.account(execution, created, named))
+        Ok(world.account(execution, created, &named.collect::<Vec<_>>()))
     }
 
     /// The request of this name, where it is there and readable.
@@ -155,10 +156,14 @@ impl Index {
         self.world.read().executions.keys()
     }
 
-    /// The run of this name, with its tasks.
+    /// The run of this name, with its parts.
     #[must_use]
-    pub fn run(&self, namespace: &str, name: &str) -> Option<(Arc<PipelineRun>, Vec<Arc<TaskRun>>)> {
-        self.world.read().runs.with_tasks(&ObjectKey { namespace: namespace.into(), name: name.into() })
+    pub fn run(&self, engine: Engine, key: &ObjectKey) -> Option<Carrier> {
+        let world = self.world.read();
+        match engine {
+            Engine::Tekton => world.pipelines.with_parts(key).map(|(run, tasks)| Carrier::Pipeline(run, tasks)),
+            Engine::Job => world.jobs.with_parts(key).map(|(job, pods)| Carrier::Job(job, pods)),
+        }
     }
 
     /// The executions to which a change may mean something: itself, and those that wait and share its target or its signal.
@@ -221,7 +226,7 @@ impl Index {
             }
         }
         let mut pulses = self.pulses.lock();
-        let pulse = pulses.of_mut(T::INPUT);
+        let pulse = pulses.of(T::INPUT);
         pulse.footing = Footing::Counts;
         pulse.listed = true;
         pulse.alive = Some(Instant::now());
@@ -229,13 +234,13 @@ impl Index {
 
     /// From here on the input counts, and it was not listed yet.
     pub fn expect(&self, input: Input) {
-        self.pulses.lock().of_mut(input).footing = Footing::Counts;
+        self.pulses.lock().of(input).footing = Footing::Counts;
     }
 
     /// Nobody serves this kind (any more): what there was of it is gone, and the input does not count.
     pub fn absent<T: Tracked>(&self) {
         self.listed::<T>(&HashSet::new());
-        self.pulses.lock().of_mut(T::INPUT).leave(Footing::Absent);
+        self.pulses.lock().of(T::INPUT).leave(Footing::Absent);
     }
 
     /// We may not read this kind: what there was of it is unknown from now on, and the input does not count.
@@ -245,20 +250,22 @@ impl Index {
             for unknown in T::table(&mut world).missing_from(&HashSet::new()) {
                 world.forget::<T>(&unknown);
             }
-            world.drop_orphans();
+            let World { pipelines, jobs, executions, .. } = &mut *world;
+            pipelines.drop_orphans(|execution| executions.holds(execution));
+            jobs.drop_orphans(|execution| executions.holds(execution));
         }
-        self.pulses.lock().of_mut(T::INPUT).leave(Footing::Denied);
+        self.pulses.lock().of(T::INPUT).leave(Footing::Denied);
     }
 
     /// The input's stream was proved alive: an event, a bookmark, a watch opened anew, a folder scanned.
     pub fn alive(&self, input: Input) {
-        self.pulses.lock().of_mut(input).alive = Some(Instant::now());
+        self.pulses.lock().of(input).alive = Some(Instant::now());
     }
 
     /// An event of the input arrived.
     pub fn event(&self, input: Input, at: Timestamp) {
         let mut pulses = self.pulses.lock();
-        let pulse = pulses.of_mut(input);
+        let pulse = pulses.of(input);
         pulse.alive = Some(Instant::now());
         pulse.last_event = Some(at);
     }
@@ -266,16 +273,18 @@ impl Index {
     /// Every input that is there, for probes and metrics.
     #[must_use]
     pub fn health(&self) -> Vec<Health> {
-        let pulses = *self.pulses.lock();
+        let mut pulses = *self.pulses.lock();
         let world = self.world.read();
-        let there = Input::ALL.into_iter().filter(|input| pulses.of(*input).footing != Footing::Absent);
-        let health = |input| {
-            let pulse = pulses.of(input);
+        let there = Input::ALL.map(|input| (input, *pulses.of(input)));
+        let there = there.into_iter().filter(|(_, pulse)| pulse.footing != Footing::Absent);
+        let health = |(input, pulse): (Input, Pulse)| {
             let (objects, unreadable) = match input {
                 Input::RemediationRequests => world.requests.counts(),
                 Input::WorkflowExecutions => world.executions.counts(),
-                Input::PipelineRuns => world.runs.runs.counts(),
-                Input::TaskRuns => world.runs.tasks.counts(),
+                Input::PipelineRuns => world.pipelines.runs.counts(),
+                Input::TaskRuns => world.pipelines.parts.counts(),
+                Input::Jobs => world.jobs.runs.counts(),
+                Input::Pods => world.jobs.parts.counts(),
             };
             Health {
                 input,
@@ -301,10 +310,13 @@ impl Index {
     /// # Errors
     /// While one was never listed.
     pub fn age(&self) -> Result<Duration, Unavailable> {
-        let pulses = *self.pulses.lock();
+        let mut pulses = *self.pulses.lock();
         let mut oldest = Duration::ZERO;
-        for input in Input::ALL.into_iter().filter(|input| pulses.of(*input).counts()) {
+        for input in Input::ALL {
             let pulse = pulses.of(input);
+            if !pulse.counts() {
+                continue;
+            }
             let age = pulse.age().filter(|_| pulse.listed).ok_or(Unavailable::NotListed(input))?;
             oldest = oldest.max(age);
         }
@@ -325,7 +337,9 @@ pub enum Parting {
 pub struct World {
     requests: Table<RemediationRequest>,
     pub(super) executions: Table<WorkflowExecution>,
-    pub(super) runs: Runs,
+    pub(super) pipelines: Runs<PipelineRun>,
+    pub(super) jobs: Runs<Job>,
+    pub(super) places: Places,
     siblings: Map<Signal, Arc<Siblings>>,
     histories: Map<TargetId, Arc<History>>,
 }
@@ -474,7 +488,8 @@ impl Tracked for WorkflowExecution {
     }
 
     fn leaves(world: &mut World, key: &ObjectKey, _: Parting) {
-        world.runs.forget_traces(key);
+        world.pipelines.forget_traces(key);
+        world.jobs.forget_traces(key);
     }
 
     fn unlink(&self, world: &mut World) {

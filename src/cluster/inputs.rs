@@ -11,11 +11,19 @@ pub enum Input {
     WorkflowExecutions,
     PipelineRuns,
     TaskRuns,
+    Jobs,
+    Pods,
 }
 
 impl Input {
-    pub const ALL: [Self; 4] =
-        [Self::RemediationRequests, Self::WorkflowExecutions, Self::PipelineRuns, Self::TaskRuns];
+    pub const ALL: [Self; 6] = [
+        Self::RemediationRequests,
+        Self::WorkflowExecutions,
+        Self::PipelineRuns,
+        Self::TaskRuns,
+        Self::Jobs,
+        Self::Pods,
+    ];
 
     /// The resource name, as in RBAC rules, probes and metrics.
     #[must_use]
@@ -25,6 +33,8 @@ impl Input {
             Self::WorkflowExecutions => "workflowexecutions",
             Self::PipelineRuns => "pipelineruns",
             Self::TaskRuns => "taskruns",
+            Self::Jobs => "jobs",
+            Self::Pods => "pods",
         }
     }
 }
@@ -67,39 +77,35 @@ pub(super) struct Pulse {
     pub last_event: Option<Timestamp>,
 }
 
-/// The pulse of every input. Kubernaut's objects are what the gate is for; Tekton's count once somebody looks for them.
+/// The pulse of every input. Kubernaut's objects are what the gate is for; runs count once somebody looks for them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pulses {
-    requests: Pulse,
-    executions: Pulse,
-    runs: Pulse,
-    tasks: Pulse,
-}
+pub(super) struct Pulses([Pulse; Input::ALL.len()]);
 
 impl Default for Pulses {
     fn default() -> Self {
-        let of = |footing| Pulse { footing, listed: false, alive: None, last_event: None };
-        let (counts, absent) = (of(Footing::Counts), of(Footing::Absent));
-        Self { requests: counts, executions: counts, runs: absent, tasks: absent }
+        let of = |input| Pulse {
+            footing: match input {
+                Input::RemediationRequests | Input::WorkflowExecutions => Footing::Counts,
+                _ => Footing::Absent,
+            },
+            listed: false,
+            alive: None,
+            last_event: None,
+        };
+        Self(Input::ALL.map(of))
     }
 }
 
 impl Pulses {
-    pub fn of(&self, input: Input) -> Pulse {
+    pub fn of(&mut self, input: Input) -> &mut Pulse {
+        let [requests, executions, runs, tasks, jobs, pods] = &mut self.0;
         match input {
-            Input::RemediationRequests => self.requests,
-            Input::WorkflowExecutions => self.executions,
-            Input::PipelineRuns => self.runs,
-            Input::TaskRuns => self.tasks,
-        }
-    }
-
-    pub fn of_mut(&mut self, input: Input) -> &mut Pulse {
-        match input {
-            Input::RemediationRequests => &mut self.requests,
-            Input::WorkflowExecutions => &mut self.executions,
-            Input::PipelineRuns => &mut self.runs,
-            Input::TaskRuns => &mut self.tasks,
+            Input::RemediationRequests => requests,
+            Input::WorkflowExecutions => executions,
+            Input::PipelineRuns => runs,
+            Input::TaskRuns => tasks,
+            Input::Jobs => jobs,
+            Input::Pods => pods,
         }
     }
 }

@@ -53,11 +53,13 @@ impl Pace {
 pub(super) struct Place {
     pub path: String,
     pub page: u32,
+    /// Only objects with this label.
+    pub label: Option<&'static str>,
 }
 
 impl Place {
     fn of_kubernaut<T: Tracked>(version: &str) -> Self {
-        Self { path: format!("/apis/{GROUP}/{version}/{}", T::INPUT), page: 500 }
+        Self { path: format!("/apis/{GROUP}/{version}/{}", T::INPUT), page: 500, label: None }
     }
 
     /// Where a kind of Kubernaut's is best read: as the hub, which is what a cluster with both versions stores. None: the
@@ -235,6 +237,7 @@ impl Stream {
 pub(super) async fn list<T: Tracked>(client: &Client, index: &Index, place: &Place) -> Result<String, WatchError> {
     let mut present = HashSet::new();
     let mut params = ListParams::default().limit(place.page);
+    params.label_selector = place.label.map(str::to_owned);
     loop {
         let request = Request::new(place.path.as_str()).list(&params).map_err(kube::Error::BuildRequest)?;
         let page = page(&in_time(CALL, client.request_text(request)).await?)?;
@@ -268,7 +271,8 @@ async fn watch<T: Tracked>(
 ) -> Result<(), WatchError> {
     let length = pace.next();
     let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
-    let params = WatchParams::default().timeout(seconds);
+    let mut params = WatchParams::default().timeout(seconds);
+    params.label_selector = place.label.map(str::to_owned);
     let request = Request::new(place.path.as_str()).watch(&params, reached).map_err(kube::Error::BuildRequest)?;
     let silence = length + GRACE;
     // A hanging open must not outlast what is known: its connection may be half dead, and the next one is another.

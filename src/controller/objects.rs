@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::executor::{Event, StatusChange};
 use crate::api::facts::ObjectKey;
+use crate::api::tekton::Engine;
 use crate::convert::{KINDS, Shape, Version, bring_home, convert};
 use crate::line::one_line;
 
@@ -180,7 +181,6 @@ pub struct Objects {
 
 const EXECUTIONS: &str = "workflowexecutions";
 const REQUESTS: &str = "remediationrequests";
-const RUNS: &str = "pipelineruns";
 
 impl Objects {
     /// Calls in the name of one loop, in the version that this cluster serves best: the hub's, where it is served.
@@ -298,24 +298,24 @@ impl Objects {
     }
 
     /// The text of the run of this name; None: it is not there.
-    pub async fn run(&self, run: &ObjectKey) -> Result<Option<String>, Failed> {
-        match self.call(Method::GET, &run_path(run), "", None).await {
+    pub async fn run(&self, engine: Engine, run: &ObjectKey) -> Result<Option<String>, Failed> {
+        match self.call(Method::GET, &run_path(engine, run), "", None).await {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.code() == 404 => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub async fn create_run(&self, run: &Value) -> Result<String, Failed> {
+    pub async fn create_run(&self, engine: Engine, run: &Value) -> Result<String, Failed> {
         let namespace = member(run, "/metadata/namespace").as_str().unwrap_or_default();
-        let path = format!("/apis/tekton.dev/v1/namespaces/{namespace}/{RUNS}?fieldManager={}", self.manager());
+        let path = format!("{}?fieldManager={}", runs_path(engine, namespace), self.manager());
         self.call(Method::POST, &path, JSON, Some(run)).await
     }
 
     /// That one and no other of its name; one that is gone is deleted.
-    pub async fn delete_run(&self, run: &ObjectKey, uid: &str) -> Result<(), Failed> {
+    pub async fn delete_run(&self, engine: Engine, run: &ObjectKey, uid: &str) -> Result<(), Failed> {
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}, "propagationPolicy": "Background"});
-        match self.call(Method::DELETE, &run_path(run), JSON, Some(&options)).await {
+        match self.call(Method::DELETE, &run_path(engine, run), JSON, Some(&options)).await {
             Ok(_) => Ok(()),
             // 409: another of this name.
             Err(error) if matches!(error.code(), 404 | 409) => Ok(()),
@@ -371,6 +371,14 @@ fn path(version: Version, plural: &str, key: &ObjectKey) -> String {
     format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{plural}/{name}", version.as_str())
 }
 
-fn run_path(run: &ObjectKey) -> String {
-    format!("/apis/tekton.dev/v1/namespaces/{}/{RUNS}/{}", run.namespace, run.name)
+fn runs_path(engine: Engine, namespace: &str) -> String {
+    let (group, plural) = match engine {
+        Engine::Tekton => ("tekton.dev/v1", "pipelineruns"),
+        Engine::Job => ("batch/v1", "jobs"),
+    };
+    format!("/apis/{group}/namespaces/{namespace}/{plural}")
+}
+
+fn run_path(engine: Engine, run: &ObjectKey) -> String {
+    format!("{}/{}", runs_path(engine, &run.namespace), run.name)
 }

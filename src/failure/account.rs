@@ -1,8 +1,8 @@
 //! What is known of the run that carries an execution out, whatever became of it.
 
 use super::evidence::{Evidence, Source, Weight};
-use super::{Classification, Reason, may_have_run, of_run, run};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use super::{Classification, Reason, job_may_have_run, may_have_run, of_job, of_run, run};
+use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 
 /// The state of a run, told by its own record and by what a watcher remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,16 @@ impl Account {
         }
     }
 
+    /// The account of a Job that is there; one that is about to fail still has Pods at work.
+    #[must_use]
+    pub fn of_job<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>, seen: bool) -> Self {
+        let pods: Vec<_> = pods.into_iter().collect();
+        if !job.ended {
+            return Self::GoesOn { ran: job_may_have_run(job, pods) };
+        }
+        of_job(job, pods, seen).map_or(Self::Succeeded, Self::Failed)
+    }
+
     /// What comes next may say otherwise: the run has not ended as far as is known, or its flag rests on doubt.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
@@ -52,7 +62,7 @@ impl Account {
         if *self == (Self::Gone { ran: false }) && found.in_doubt() {
             found.ran = false;
             found.evidence.retain(|evidence| evidence.weight != Weight::Doubt);
-            found.evidence.push(Source::nameless("PipelineRun").says(Weight::Run, "went before anything of it ran"));
+            found.evidence.push(Source::nameless("run").says(Weight::Run, "went before anything of it ran"));
         }
         found
     }
@@ -62,7 +72,7 @@ impl Account {
     #[must_use]
     pub fn against_failed(&self, reason: Reason, message: &str) -> Option<Classification> {
         let ran = |message: &str, says: &str| {
-            let says = Source::nameless("PipelineRun").says(Weight::Run, says);
+            let says = Source::nameless("run").says(Weight::Run, says);
             Some(Classification::of_whole(reason, true, message, vec![says]))
         };
         match self {

@@ -28,7 +28,7 @@ pub fn of_condition(reason: &str, message: &str, started: bool) -> Classificatio
 /// Judges a run of which nothing at all is told: that it ran cannot be excluded.
 #[must_use]
 pub fn of_nothing(message: &str) -> Classification {
-    let doubt = Source::nameless("PipelineRun").says(Weight::Doubt, "there was a run, and nothing is known of it");
+    let doubt = Source::nameless("run").says(Weight::Doubt, "there was a run, and nothing is known of it");
     Classification::of_whole(Unknown, true, message, vec![doubt])
 }
 
@@ -40,7 +40,7 @@ pub fn of_gone(ran: bool) -> Classification {
     } else {
         "it went before anything of it ran"
     };
-    let said = Source::nameless("PipelineRun").says(if ran { Weight::Doubt } else { Weight::Run }, says);
+    let said = Source::nameless("run").says(if ran { Weight::Doubt } else { Weight::Run }, says);
     Classification::of_whole(Unknown, ran, "its run was deleted before it ended", vec![said])
 }
 
@@ -52,8 +52,8 @@ const ENGINE_MAX_CHARS: usize = 60;
 pub fn of_engine(engine: &str) -> Classification {
     let engine = one_line(engine, ENGINE_MAX_CHARS);
     let message = format!(
-        "executionEngine {engine:?} is not carried out here: this executor makes Tekton PipelineRuns only. Set it to tekton, \
-         or leave it out"
+        "executionEngine {engine:?} is not carried out here: this executor makes Tekton PipelineRuns and Kubernetes Jobs. \
+         Set it to tekton or job, or leave it out"
     );
     let said = Source::nameless("WorkflowExecution").says(Weight::Run, message.clone());
     Classification::of_whole(UnsupportedEngine, false, &message, vec![said])

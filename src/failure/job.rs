@@ -112,6 +112,21 @@ fn judge(condition: &Condition, found: Option<&Found<'_>>, source: &Source) -> (
 }
 
 fn ran(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Evidence> {
+    began(job, pods, seen, source).or_else(|| {
+        // It used its tries up, so there were some, whatever its counters say.
+        let tried = &*job.failed.as_ref()?.reason != "DeadlineExceeded" && pods.is_empty();
+        tried.then(|| unknown_pods(source))
+    })
+}
+
+/// Whether a container of the Job provably started, or may have, whether the Job ended or not.
+#[must_use]
+pub fn job_may_have_run<'a>(job: &Job, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Evidence> {
+    let pods: Vec<_> = pods.into_iter().collect();
+    began(job, &pods, false, &Source::of("Job", &job.key))
+}
+
+fn began(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Evidence> {
     let at = |wanted| {
         pods.iter().find_map(|pod| {
             // Those before the first container are the workflow's as well: here nobody but its author put them there.
@@ -138,8 +153,9 @@ fn ran(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Evidence
     }
     // A Pod that was told twice is one.
     let known = pods.iter().map(|pod| &pod.key).collect::<BTreeSet<_>>().len();
-    let unknown = job.pods > i64::try_from(known).unwrap_or(i64::MAX);
-    // It used its tries up, so there were some, whatever its counters say.
-    let tried = &*job.failed.as_ref()?.reason != "DeadlineExceeded" && pods.is_empty();
-    (unknown || tried).then(|| source.says(Weight::Doubt, "had Pods of which nothing is known"))
+    (job.pods > i64::try_from(known).unwrap_or(i64::MAX)).then(|| unknown_pods(source))
+}
+
+fn unknown_pods(source: &Source) -> Evidence {
+    source.says(Weight::Doubt, "had Pods of which nothing is known")
 }

@@ -25,7 +25,7 @@ mod words;
 pub use account::Account;
 pub use condition::{of_condition, of_engine, of_gone, of_nothing};
 pub use evidence::{Evidence, Source, Weight};
-pub use job::of_job;
+pub use job::{job_may_have_run, of_job};
 pub use reason::Reason;
 pub use refusal::of_refusal;
 pub use run::{may_have_run, of_run};
@@ -67,7 +67,7 @@ impl Classification {
     /// It never was an attempt: another execution had the target.
     #[must_use]
     pub fn duplicate(message: &str) -> Self {
-        let said = Source::nameless("PipelineRun").says(Weight::Run, message);
+        let said = Source::nameless("run").says(Weight::Run, message);
         Self::of_whole(Reason::Deduplicated, false, message, vec![said])
     }
 

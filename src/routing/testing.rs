@@ -11,6 +11,7 @@ use crate::api::facts::{
     Block, Candidate, ExecutionPhase, Failure, ObjectKey, ParentRef, RemediationRequest, RequestPhase, Target,
     WorkflowExecution,
 };
+use crate::api::tekton::Engine;
 
 /// So many seconds from `now`, which is 2026-01-05T10:00:00Z.
 pub fn at(offset: i64) -> Timestamp {
@@ -115,7 +116,13 @@ impl Wfe {
 /// The run of `payments/<execution>`, which goes on.
 pub fn run_of(execution: &str) -> Run {
     let key = key("kubernaut-workflows", &format!("run-of-{execution}"));
-    Run { key, execution: self::key("payments", execution), created: Some(at(-600)), goes_on: true }
+    Run {
+        engine: Engine::Tekton,
+        key,
+        execution: self::key("payments", execution),
+        created: Some(at(-600)),
+        goes_on: true,
+    }
 }
 
 impl Run {

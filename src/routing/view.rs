@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution};
+use crate::api::tekton::Engine;
 
 /// What is known about one question. Cheap to make: four shared pointers.
 #[derive(Clone, Debug, Default)]
@@ -119,9 +120,10 @@ impl History {
     }
 }
 
-/// The PipelineRun that carries an execution out.
+/// The PipelineRun or Job that carries an execution out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
+    pub engine: Engine,
     pub key: ObjectKey,
     pub execution: ObjectKey,
     pub created: Option<Timestamp>,
@@ -139,8 +141,8 @@ impl Runs {
         self.0.insert(at, run);
     }
 
-    pub fn remove(&mut self, key: &ObjectKey) {
-        self.0.retain(|run| run.key != *key);
+    pub fn remove(&mut self, engine: Engine, key: &ObjectKey) {
+        self.0.retain(|run| run.engine != engine || run.key != *key);
     }
 
     #[must_use]

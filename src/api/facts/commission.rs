@@ -27,6 +27,8 @@ pub struct Commission {
     pub bundle: Option<Box<str>>,
     pub engine: Option<Box<str>>,
     pub service_account: Option<Box<str>>,
+    /// CPU and memory of a Job's container, as they are written.
+    pub resources: Option<Value>,
     pub parameters: BTreeMap<Box<str>, Box<str>>,
     /// The parameters that the workflow declares; None: all go to it.
     pub declared: Option<BTreeSet<Box<str>>>,
@@ -90,6 +92,7 @@ impl Commission {
             bundle: said(workflow.execution_bundle),
             engine: said(workflow.execution_engine),
             service_account: said(workflow.service_account_name),
+            resources: workflow.resources.filter(Value::is_object),
             parameters: spec.parameters.unwrap_or_default(),
             declared: workflow.declared_parameter_names.map(|declared| declared.into_keys().collect()),
             secrets: names(dependencies.secrets),
@@ -131,6 +134,7 @@ struct Workflow {
     execution_bundle: Option<Box<str>>,
     execution_engine: Option<Box<str>>,
     service_account_name: Option<Box<str>>,
+    resources: Option<Value>,
     declared_parameter_names: Option<BTreeMap<Box<str>, Value>>,
     dependencies: Option<Mapping<Dependencies>>,
 }

@@ -17,7 +17,12 @@ pub struct Job {
     pub failed: Option<Condition>,
     /// `Complete`.
     pub complete: bool,
+    /// `Complete` or `Failed`, and not only on the way there: none of its Pods is at work any more.
+    pub ended: bool,
+    pub created: Option<Timestamp>,
     pub started: Option<Timestamp>,
+    /// When it completed or failed.
+    pub completed: Option<Timestamp>,
     /// Pods that failed, succeeded, end now and are not counted yet, or are there now: zero only where nothing was ever
     /// made.
     pub pods: i64,
@@ -32,6 +37,8 @@ pub struct Pod {
     pub created: Option<Timestamp>,
     /// It has not begun: no container of it was started.
     pub pending: bool,
+    /// `Succeeded` or `Failed`.
+    pub ended: bool,
     /// The kubelet's own words of the whole Pod: Evicted, DeadlineExceeded …
     pub reason: Box<str>,
     pub message: Box<str>,
@@ -65,14 +72,19 @@ impl Job {
             Some(conditions.swap_remove(at).read())
         };
         let holds = Condition::succeeded;
+        let (failed, complete) = (take("Failed").filter(holds), take("Complete").filter(holds));
+        let end = complete.as_ref().or(failed.as_ref());
         Some(Self {
             key: meta.key()?,
             uid: meta.uid(),
             origin: Origin::of(&meta),
-            // FailureTarget says the same while its last pods still end.
-            failed: take("Failed").filter(holds).or_else(|| take("FailureTarget").filter(holds)),
-            complete: take("Complete").as_ref().is_some_and(holds),
+            ended: end.is_some(),
+            created: meta.created(),
             started: time(&status.start_time),
+            completed: time(&status.completion_time).or(end.and_then(|end| end.changed)),
+            complete: complete.is_some(),
+            // FailureTarget says the same while its last pods still end.
+            failed: failed.or_else(|| take("FailureTarget").filter(holds)),
             pods,
         })
     }
@@ -93,12 +105,13 @@ impl Pod {
             own.push(Container::unreadable());
         }
         let by_label = || meta.label("batch.kubernetes.io/job-name").or_else(|| meta.label("job-name"));
+        let phase = |wanted: &[&str]| status.phase.as_ref().is_none_or(|phase| wanted.contains(&phase.get()));
         Some(Self {
             key: meta.key()?,
             job: by_label().or_else(|| meta.owned_by("Job")),
             created: meta.created(),
-            pending: readable
-                && status.phase.is_none_or(|phase| matches!(phase.get(), "null" | "\"\"" | "\"Pending\"")),
+            pending: readable && phase(&["null", "\"\"", "\"Pending\""]),
+            ended: status.phase.is_some() && phase(&["\"Succeeded\"", "\"Failed\""]),
             reason: text(status.reason),
             message: text(status.message),
             scheduled: condition(status.conditions, "PodScheduled").said(),
@@ -108,11 +121,20 @@ impl Pod {
     }
 }
 
+impl Pod {
+    /// The Job that it says it belongs to.
+    #[must_use]
+    pub fn run_key(&self) -> Option<ObjectKey> {
+        Some(self.key.beside(self.job.as_ref()?))
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct JobStatus {
     conditions: Objects<StoredCondition>,
     start_time: Loose<Time>,
+    completion_time: Loose<Time>,
     active: Count,
     /// Since Kubernetes 1.28: to be deleted, and not failed yet.
     terminating: Count,

@@ -4,12 +4,14 @@
 //! Reading them never fails: a member of another form than Tekton writes is not set, a container of another form is
 //! [`State::Unreadable`]. What cannot be read is weaker evidence, never an error.
 
+mod carrier;
 mod container;
 mod job;
 mod loose;
 mod run;
 mod task;
 
+pub use carrier::{Carrier, Engine};
 pub use container::{Container, State, Terminated};
 pub use job::{Job, Pod};
 pub use run::{Child, PipelineRun};

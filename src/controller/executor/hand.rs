@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
 use crate::api::facts::{Commission, ExecutionPhase, ObjectKey, Target};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::Carrier;
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
@@ -157,7 +157,7 @@ impl Hands<'_> {
             self.waiting.lock().set(key, None);
             return Ok(None);
         };
-        let mut looked: Option<Option<PipelineRun>> = None;
+        let mut looked: Option<Option<Carrier>> = None;
         for _ in 0..STEPS {
             let commission = match Commission::from_json(&stored.hub.to_string()) {
                 Ok(commission) => commission,
@@ -186,8 +186,8 @@ impl Hands<'_> {
                         Err(error) => return Err(error),
                     }
                 }
-                Step::Create(run) => match self.objects.create_run(&run).await {
-                    Ok(text) => looked = Some(PipelineRun::from_json(&text)),
+                Step::Create(engine, run) => match self.objects.create_run(engine, &run).await {
+                    Ok(text) => looked = Some(Carrier::from_json(engine, &text)),
                     Err(error) if error.code() == 409 => looked = Some(self.look(&commission).await?),
                     Err(Failed::Refused { code, reason, message }) if is_told(code) => {
                         match plan::refused(&commission, code, &reason, &message, now) {
@@ -201,8 +201,8 @@ impl Hands<'_> {
                     }
                     Err(error) => return Err(error),
                 },
-                Step::Delete { run, uid } => {
-                    self.objects.delete_run(&run, &uid).await?;
+                Step::Delete { engine, run, uid } => {
+                    self.objects.delete_run(engine, &run, &uid).await?;
                     looked = Some(None);
                 }
                 Step::Write(change) => match self.write(key, &stored, &change).await? {
@@ -230,19 +230,15 @@ impl Hands<'_> {
         Ok(Some(written))
     }
 
-    fn next(&self, commission: &Commission, looked: Option<&Option<PipelineRun>>, now: Timestamp) -> Step {
-        let name = commission.target.as_deref().map(super::run_name);
-        let known = name.and_then(|name| self.executor.index.run(&self.executor.rules.namespace, &name));
-        let (indexed, tasks) = known.unzip();
-        let tasks: Vec<&TaskRun> = tasks.iter().flatten().map(AsRef::as_ref).collect();
+    fn next(&self, commission: &Commission, looked: Option<&Option<Carrier>>, now: Timestamp) -> Step {
+        let engine = plan::engine_of(commission);
+        let indexed = self.place(commission).and_then(|place| self.executor.index.run(engine, &place));
         let run = match (looked, &indexed) {
             // What was asked for a moment ago; of one and the same run the stream knows more.
-            (Some(Some(found)), Some(indexed)) if found.uid == indexed.uid => {
-                Run::There { run: indexed, tasks: &tasks }
-            }
-            (Some(Some(found)), _) => Run::There { run: found, tasks: &[] },
+            (Some(Some(found)), Some(indexed)) if found.uid() == indexed.uid() => Run::There(indexed),
+            (Some(Some(found)), _) => Run::There(found),
             (Some(None), _) => Run::Absent,
-            (None, Some(indexed)) => Run::There { run: indexed, tasks: &tasks },
+            (None, Some(indexed)) => Run::There(indexed),
             (None, None) => Run::Unseen,
         };
         let soon = std::time::Instant::now() + Duration::from_secs(1);
@@ -253,7 +249,7 @@ impl Hands<'_> {
             .unwrap_or(Account::Unknown);
         let verdict = self.verdict(commission, now);
         let other = match run {
-            Run::There { run, .. } => run.origin.execution.as_ref().filter(|other| **other != commission.key),
+            Run::There(run) => run.origin().execution.as_ref().filter(|other| **other != commission.key),
             _ => None,
         };
         let other = other.and_then(|other| self.executor.index.execution(other));
@@ -285,9 +281,9 @@ impl Hands<'_> {
     }
 
     /// What stands under the name of the run.
-    async fn look(&self, commission: &Commission) -> Result<Option<PipelineRun>, Failed> {
-        let Some(key) = self.place(commission) else { return Ok(None) };
-        Ok(self.objects.run(&key).await?.as_deref().and_then(PipelineRun::from_json))
+    async fn look(&self, commission: &Commission) -> Result<Option<Carrier>, Failed> {
+        let (Some(key), engine) = (self.place(commission), plan::engine_of(commission)) else { return Ok(None) };
+        Ok(self.objects.run(engine, &key).await?.and_then(|text| Carrier::from_json(engine, &text)))
     }
 }
 

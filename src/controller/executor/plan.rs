@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::run;
 use super::status::StatusChange;
 use crate::api::facts::{Commission, ObjectKey, Target, Timestamp};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::{Carrier, Engine};
 use crate::failure::{self, Account, Classification};
 use crate::routing::{End, Hold, Reason, Verdict};
 
@@ -35,10 +35,7 @@ pub enum Run<'a> {
     Unseen,
     /// The API server said so.
     Absent,
-    There {
-        run: &'a PipelineRun,
-        tasks: &'a [&'a TaskRun],
-    },
+    There(&'a Carrier),
 }
 
 /// What the executor was told.
@@ -60,9 +57,10 @@ pub enum Step {
     Release,
     /// Asks the API server what stands under the run's name.
     Look,
-    Create(Value),
+    Create(Engine, Value),
     /// Deletes the run of this uid, and no other of its name.
     Delete {
+        engine: Engine,
         run: ObjectKey,
         uid: Box<str>,
     },
@@ -89,6 +87,11 @@ pub fn plan(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
 }
 
+/// Of one that nobody here carries out a run may still be there, from the time of another executor: a PipelineRun.
+pub(super) fn engine_of(commission: &Commission) -> Engine {
+    Engine::named(commission.engine.as_deref()).unwrap_or(Engine::Tekton)
+}
+
 fn claimed(commission: &Commission) -> bool {
     commission.finalizers.iter().any(|finalizer| &**finalizer == FINALIZER)
 }
@@ -97,7 +100,9 @@ fn claimed(commission: &Commission) -> bool {
 fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
     let wrong = |message: &str| Some(failure::of_refusal(422, "Invalid", message));
     if commission.bundle.is_none() {
-        return wrong("spec.workflowRef.executionBundle is missing: it names the OCI bundle that holds the pipeline");
+        return wrong(
+            "spec.workflowRef.executionBundle is missing: it names the OCI bundle that holds the pipeline, or the image of a Job",
+        );
     }
     match commission.target.as_deref().map(|target| Target::parse(target, None)) {
         None => return wrong("spec.target is missing: expected ns/kind/name or kind/name"),
@@ -110,11 +115,8 @@ fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
             commission.cluster
         ));
     }
-    match commission.engine.as_deref() {
-        None | Some("tekton") => {}
-        Some(engine) => {
-            return Some(failure::of_engine(engine));
-        }
+    if Engine::named(commission.engine.as_deref()).is_none() {
+        return Some(failure::of_engine(commission.engine.as_deref().unwrap_or_default()));
     }
     let late = commission.deadline.is_some_and(|deadline| deadline <= now);
     late.then(|| failure::of_condition("PipelineRunTimeout", "its deadline was over before it could start", false))
@@ -124,7 +126,7 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     // A run of ours that is there was begun before: what speaks against it now does not undo that.
     let begun = match seen.run {
-        Run::There { run, .. } if matches!(whose(run, commission), Whose::Ours) => Some(run),
+        Run::There(run) if matches!(whose(run, commission), Whose::Ours) => Some(run),
         _ => None,
     };
     if begun.is_none()
@@ -146,36 +148,35 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if let Some(hold) = &verdict.hold {
         return held(commission, hold, now);
     }
-    let Run::There { run, .. } = seen.run else {
-        return Step::Create(run::pipeline_run(commission, target, &rules.namespace, now));
+    let Run::There(run) = seen.run else {
+        let engine = engine_of(commission);
+        return Step::Create(engine, run::carrier(engine, commission, target, &rules.namespace, now));
     };
     match whose(run, commission) {
         Whose::Ours => write(StatusChange::running(commission, run, now)),
         Whose::Nobodys => {
-            let message = format!(
-                "PipelineRun {} is on this target and does not say whose it is; when it is gone this execution starts",
-                run.key
-            );
+            let message =
+                format!("{run} is on this target and does not say whose it is; when it is gone this execution starts");
             waits(commission, LOCKED, &message, None, now)
         }
         // It cannot be told as the duplicate of itself.
         Whose::Theirs(other) if !run.ended() && other == commission.key => {
-            let message = format!("PipelineRun {} of an earlier execution of this name still goes on", run.key);
+            let message = format!("{run} of an earlier execution of this name still goes on");
             waits(commission, LOCKED, &message, None, now)
         }
         Whose::Theirs(other) if !run.ended() => write(StatusChange::duplicate(commission, &other, run, now)),
         Whose::Theirs(_) => {
-            let free = run.completed.and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
+            let free = run.completed().and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
             if free > now {
-                let message = format!("the run of the last workflow on this target ({}) is kept until then", run.key);
+                let message = format!("the run of the last workflow on this target ({run}) is kept until then");
                 return waits(commission, LOCKED, &message, Some(free), now);
             }
             // Its record is all that tells how the other one ended.
             if seen.other_open {
-                let message = format!("the run on this target ({}) ended, and its execution was not told yet", run.key);
+                let message = format!("the run on this target ({run}) ended, and its execution was not told yet");
                 return waits(commission, LOCKED, &message, now.checked_add(AGAIN).ok(), now);
             }
-            Step::Delete { run: run.key.clone(), uid: run.uid.clone() }
+            delete(run)
         }
     }
 }
@@ -187,11 +188,11 @@ const LOCKED: &str = "TargetLocked";
 const CLOCKS: Duration = Duration::from_secs(10);
 
 /// Of two executions of one name the uid tells, where a run says it; upstream's runs do not.
-fn whose(run: &PipelineRun, commission: &Commission) -> Whose {
-    let Some(execution) = &run.origin.execution else { return Whose::Nobodys };
-    let same = match &run.origin.execution_uid {
+fn whose(run: &Carrier, commission: &Commission) -> Whose {
+    let Some(execution) = &run.origin().execution else { return Whose::Nobodys };
+    let same = match &run.origin().execution_uid {
         Some(uid) => *uid == commission.uid,
-        None => run.created.is_none_or(|created| {
+        None => run.created().is_none_or(|created| {
             let oldest = commission.created.and_then(|created| created.checked_sub(CLOCKS).ok());
             oldest.is_none_or(|oldest| created >= oldest)
         }),
@@ -239,16 +240,17 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
         return Step::Claim;
     }
     match (seen.account, seen.run) {
-        (Account::Failed(_), Run::There { run, tasks }) => {
-            write(StatusChange::failed(commission, seen.account, Some((run, tasks)), now))
-        }
-        (Account::Succeeded, Run::There { run, tasks }) => write(StatusChange::completed(commission, run, tasks, now)),
-        (Account::GoesOn { .. }, Run::There { run, tasks }) => {
-            StatusChange::progress(commission, run, tasks, now).map_or(Step::Rest(None), write)
+        (Account::Failed(_), Run::There(run)) => match behind(run, now) {
+            Some(soon) => Step::Rest(Some(soon)),
+            None => write(StatusChange::failed(commission, seen.account, Some(run), now)),
+        },
+        (Account::Succeeded, Run::There(run)) => write(StatusChange::completed(commission, run, now)),
+        (Account::GoesOn { .. }, Run::There(run)) => {
+            StatusChange::progress(commission, run, now).map_or(Step::Rest(None), write)
         }
         (_, Run::Unseen) => Step::Look,
         // It is there; what became of it comes with the stream.
-        (Account::Unknown, Run::There { run, .. }) if matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
+        (Account::Unknown, Run::There(run)) if matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
         // It ended, its record is known, and it went.
         (Account::Failed(_), Run::Absent) => write(StatusChange::failed(commission, seen.account, None, now)),
         (account, _) => {
@@ -259,6 +261,16 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
             write(StatusChange::failed(commission, &Account::Failed(found), None, now))
         }
     }
+}
+
+/// So long the last word of a Pod may be on its way when its Job has ended.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// The run has ended, and what tells why may come in a moment.
+fn behind(run: &Carrier, now: Timestamp) -> Option<Timestamp> {
+    let soon = run.completed()?.checked_add(LAST_WORD).ok()?;
+    let near = soon > now && soon <= now.checked_add(LAST_WORD * 2).ok()?;
+    (near && run.parts_are_behind()).then_some(soon)
 }
 
 /// Ended: its run goes when its time is over, and then nothing keeps it.
@@ -273,7 +285,7 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
     match seen.run {
         // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
-        Run::There { run, .. } if !run.ended() && matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
+        Run::There(run) if !run.ended() && matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
         _ => leave(seen),
     }
 }
@@ -285,10 +297,8 @@ fn leave(seen: &Seen<'_>) -> Step {
     }
     match seen.run {
         Run::Unseen => Step::Look,
-        Run::There { run, .. } if matches!(whose(run, commission), Whose::Ours) => {
-            Step::Delete { run: run.key.clone(), uid: run.uid.clone() }
-        }
-        Run::Absent | Run::There { .. } => Step::Release,
+        Run::There(run) if matches!(whose(run, commission), Whose::Ours) => delete(run),
+        Run::Absent | Run::There(_) => Step::Release,
     }
 }
 
@@ -297,11 +307,17 @@ fn leave(seen: &Seen<'_>) -> Step {
 pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, now: Timestamp) -> Step {
     // Nothing of the kind, or no such namespace: a person installs it, and then it starts.
     if code == 404 {
-        let message = format!("PipelineRuns cannot be created yet: {message}");
-        return waits(commission, "TektonMissing", &message, now.checked_add(AGAIN).ok(), now);
+        let engine = engine_of(commission);
+        let missing = if engine == Engine::Tekton { "TektonMissing" } else { "NamespaceMissing" };
+        let message = format!("{}s cannot be created yet: {message}", engine.kind());
+        return waits(commission, missing, &message, now.checked_add(AGAIN).ok(), now);
     }
     let found = failure::of_refusal(code, reason, message);
     write(StatusChange::failed(commission, &Account::Failed(found), None, now))
+}
+
+fn delete(run: &Carrier) -> Step {
+    Step::Delete { engine: run.engine(), run: run.key().clone(), uid: run.uid().into() }
 }
 
 fn write(change: StatusChange) -> Step {

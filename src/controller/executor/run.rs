@@ -1,12 +1,12 @@
-//! The PipelineRun that carries an execution out: upstream's name, labels and parameters, so that either executor knows the
-//! other's runs.
+//! The PipelineRun or Job that carries an execution out: upstream's name, labels and parameters, so that either executor knows
+//! the other's runs.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use crate::api::duration::GoDuration;
 use crate::api::facts::{Commission, Timestamp};
-use crate::api::tekton::{EXECUTION, EXECUTION_LABEL, EXECUTION_UID, NAMESPACE_LABEL, TARGET};
+use crate::api::tekton::{EXECUTION, EXECUTION_LABEL, EXECUTION_UID, Engine, NAMESPACE_LABEL, TARGET};
 
 /// The longest value of a label.
 const LABEL_MAX: usize = 63;
@@ -34,49 +34,98 @@ fn label(text: &str) -> String {
 }
 
 /// What is created. Two executions that ask for the same get the same.
-pub fn pipeline_run(commission: &Commission, target: &str, namespace: &str, now: Timestamp) -> Value {
+pub fn carrier(engine: Engine, commission: &Commission, target: &str, namespace: &str, now: Timestamp) -> Value {
     let key = &commission.key;
-    let mut template = json!({"podTemplate": {"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}}});
-    let mut spec = json!({
-        "pipelineRef": {"resolver": "bundles", "params": [
-            {"name": "bundle", "value": commission.bundle}, {"name": "name", "value": "workflow"}, {"name": "kind", "value": "pipeline"},
-        ]},
-        "params": parameters(commission, target),
+    let (api_version, spec) = match engine {
+        Engine::Tekton => ("tekton.dev/v1", pipeline_run(commission, target, now)),
+        Engine::Job => ("batch/v1", job(commission, target, now)),
+    };
+    let labels = json!({
+        EXECUTION_LABEL: label(&key.name), NAMESPACE_LABEL: label(&key.namespace),
+        "kubernaut.ai/workflow-id": label(&commission.workflow_id), TARGET: label(&target.replace('/', "__")),
     });
-    if let (Some(account), Some(members)) = (&commission.service_account, template.as_object_mut()) {
-        members.insert("serviceAccountName".into(), json!(account));
-    }
-    if let Some(members) = spec.as_object_mut() {
-        members.insert("taskRunTemplate".into(), template);
-        if let Some(deadline) = commission.deadline {
-            let left = u64::try_from(deadline.as_second() - now.as_second()).unwrap_or(0).max(1);
-            members.insert("timeouts".into(), json!({"pipeline": GoDuration::seconds(left).as_stored()}));
-        }
-        let workspaces = workspaces(commission);
-        if !workspaces.is_empty() {
-            members.insert("workspaces".into(), Value::Array(workspaces));
-        }
-    }
     json!({
-        "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+        "apiVersion": api_version, "kind": engine.kind(),
         "metadata": {
-            "name": name(target), "namespace": namespace,
-            "labels": {
-                EXECUTION_LABEL: label(&key.name), NAMESPACE_LABEL: label(&key.namespace),
-                "kubernaut.ai/workflow-id": label(&commission.workflow_id), TARGET: label(&target.replace('/', "__")),
-            },
+            "name": name(target), "namespace": namespace, "labels": labels,
             "annotations": {TARGET: target, EXECUTION: key.to_string(), EXECUTION_UID: commission.uid},
         },
         "spec": spec,
     })
 }
 
-/// In the order of their names.
-fn parameters(commission: &Commission, target: &str) -> Vec<Value> {
+fn pipeline_run(commission: &Commission, target: &str, now: Timestamp) -> Value {
+    let parameters = parameters(commission, target).map(|(name, value)| json!({"name": name, "value": value}));
+    let mut template = json!({"podTemplate": {"securityContext": restricted()}});
+    insert(&mut template, "serviceAccountName", commission.service_account.as_ref().map(|account| json!(account)));
+    let mut spec = json!({
+        "pipelineRef": {"resolver": "bundles", "params": [
+            {"name": "bundle", "value": commission.bundle}, {"name": "name", "value": "workflow"}, {"name": "kind", "value": "pipeline"},
+        ]},
+        "params": parameters.collect::<Vec<_>>(),
+        "taskRunTemplate": template,
+    });
+    let left = seconds_left(commission, now);
+    insert(&mut spec, "timeouts", left.map(|left| json!({"pipeline": GoDuration::seconds(left).as_stored()})));
+    let workspaces = workspaces(commission);
+    insert(&mut spec, "workspaces", (!workspaces.is_empty()).then_some(Value::Array(workspaces)));
+    spec
+}
+
+/// Seconds that a Job has whose execution has no deadline, as upstream has it.
+const JOB_SECONDS: u64 = 1800;
+/// Where dependencies are mounted, as upstream has it.
+const MOUNTS: &str = "/run/kubernaut";
+
+/// One Pod, and no second one in its place: what was half done is not done again by itself.
+fn job(commission: &Commission, target: &str, now: Timestamp) -> Value {
+    let home = [("HOME", "/tmp"), ("TMPDIR", "/tmp")].map(|(name, value)| json!({"name": name, "value": value}));
+    // A value stands for itself: a dollar sign in it names no other variable.
+    let literal = |value: &str| value.replace('$', "$$");
+    let parameters = parameters(commission, target).map(|(name, value)| json!({"name": name, "value": literal(value)}));
+    let (volumes, mounts): (Vec<_>, Vec<_>) = volumes(commission).into_iter().unzip();
+    let mut container = json!({
+        "name": "workflow", "image": commission.bundle,
+        "env": home.into_iter().chain(parameters).collect::<Vec<_>>(),
+        "volumeMounts": mounts,
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+    });
+    insert(&mut container, "resources", commission.resources.clone());
+    let mut pod = json!({
+        "restartPolicy": "Never", "securityContext": restricted(), "volumes": volumes, "containers": [container],
+    });
+    insert(&mut pod, "serviceAccountName", commission.service_account.as_ref().map(|account| json!(account)));
+    let labels =
+        json!({EXECUTION_LABEL: label(&commission.key.name), NAMESPACE_LABEL: label(&commission.key.namespace)});
+    json!({
+        "backoffLimit": 0, "podReplacementPolicy": "Failed",
+        "activeDeadlineSeconds": seconds_left(commission, now).unwrap_or(JOB_SECONDS),
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    })
+}
+
+fn insert(object: &mut Value, member: &str, value: Option<Value>) {
+    if let (Some(members), Some(value)) = (object.as_object_mut(), value) {
+        members.insert(member.to_owned(), value);
+    }
+}
+
+/// As the restricted Pod Security Standard asks.
+fn restricted() -> Value {
+    json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+}
+
+/// Until its deadline, and never none.
+fn seconds_left(commission: &Commission, now: Timestamp) -> Option<u64> {
+    let deadline = commission.deadline?;
+    Some(u64::try_from(deadline.as_second() - now.as_second()).unwrap_or(0).max(1))
+}
+
+/// In the order of their names, the target last.
+fn parameters<'a>(commission: &'a Commission, target: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let wanted = |name: &str| commission.declared.as_ref().is_none_or(|declared| declared.contains(name));
-    let given = commission.parameters.iter().filter(|(name, _)| wanted(name) && &***name != TARGET_RESOURCE);
-    let given = given.map(|(name, value)| json!({"name": name, "value": value}));
-    given.chain([json!({"name": TARGET_RESOURCE, "value": target})]).collect()
+    let given = commission.parameters.iter().map(|(name, value)| (&**name, &**value));
+    given.filter(move |(name, _)| wanted(name) && *name != TARGET_RESOURCE).chain([(TARGET_RESOURCE, target)])
 }
 
 /// The parameter that every workflow gets.
@@ -92,6 +141,24 @@ fn workspaces(commission: &Commission) -> Vec<Value> {
     let secrets = commission.secrets.iter().map(|name| bound("secret", name, "secret", "secretName"));
     let maps = commission.config_maps.iter().map(|name| bound("configmap", name, "configMap", "name"));
     secrets.chain(maps).collect()
+}
+
+/// The volumes of a Job's Pod, each with its mount: a place of its own to write to, and the dependencies.
+fn volumes(commission: &Commission) -> Vec<(Value, Value)> {
+    let scratch = (json!({"name": "tmp", "emptyDir": {}}), json!({"name": "tmp", "mountPath": "/tmp"}));
+    let bound = |number: usize, kind: &str, name: &str, source: Value| {
+        // The name of a dependency may be longer than that of a volume.
+        let volume = format!("{}-{number}", kind.to_lowercase());
+        let mut described = json!({"name": volume});
+        insert(&mut described, kind, Some(source));
+        let folder = if kind == "secret" { "secrets" } else { "configmaps" };
+        (described, json!({"name": volume, "mountPath": format!("{MOUNTS}/{folder}/{name}"), "readOnly": true}))
+    };
+    let secrets = commission.secrets.iter().enumerate();
+    let secrets = secrets.map(|(number, name)| bound(number, "secret", name, json!({"secretName": name})));
+    let maps = commission.config_maps.iter().enumerate();
+    let maps = maps.map(|(number, name)| bound(number, "configMap", name, json!({"name": name})));
+    std::iter::once(scratch).chain(secrets).chain(maps).collect()
 }
 
 #[cfg(test)]
@@ -120,5 +187,110 @@ mod tests {
             assert!(label.chars().all(|c| end(c) || matches!(c, '-' | '_' | '.')), "{label}");
         }
         assert_ne!(label(&"x".repeat(300)), label(&"x".repeat(301)));
+    }
+
+    fn commission(spec: Value) -> Commission {
+        let mut workflow =
+            json!({"workflowId": "restart", "executionBundle": "registry/restart:1", "executionEngine": "job"});
+        let (mut parameters, mut deadline) = (json!({}), Value::Null);
+        for (name, value) in spec.as_object().unwrap() {
+            match &**name {
+                "parameters" => parameters = value.clone(),
+                "deadline" => deadline = value.clone(),
+                _ => workflow[name] = value.clone(),
+            }
+        }
+        let object = json!({
+            "metadata": {"namespace": "payments", "name": "we-1", "uid": "u-1"},
+            "spec": {"remediationRequestRef": {"name": "rr-1"}, "workflowRef": workflow, "parameters": parameters, "deadline": deadline,
+                "target": {"namespace": "payments", "kind": "Deployment", "name": "api"}},
+        });
+        Commission::from_json(&object.to_string()).unwrap()
+    }
+
+    fn job_of(spec: Value) -> Value {
+        let now = Timestamp::from_second(1_767_607_200).unwrap();
+        carrier(Engine::Job, &commission(spec), "payments/Deployment/api", "runs", now)
+    }
+
+    #[test]
+    fn a_job_is_one_pod_that_nothing_makes_again() {
+        let job = job_of(json!({}));
+        assert_eq!((&job["apiVersion"], &job["kind"]), (&json!("batch/v1"), &json!("Job")));
+        assert_eq!(job["metadata"]["name"], name("payments/Deployment/api"));
+        let spec = &job["spec"];
+        assert_eq!((&spec["backoffLimit"], &spec["podReplacementPolicy"]), (&json!(0), &json!("Failed")));
+        assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never");
+        assert_eq!(spec["activeDeadlineSeconds"], 1800);
+        assert_eq!(job_of(json!({"deadline": "2026-01-05T10:05:00Z"}))["spec"]["activeDeadlineSeconds"], 300);
+        assert_eq!(job_of(json!({"deadline": "2026-01-05T09:00:00Z"}))["spec"]["activeDeadlineSeconds"], 1);
+    }
+
+    #[test]
+    fn a_job_says_whose_it_is_as_a_pipeline_run_does() {
+        let (job, now) = (job_of(json!({})), Timestamp::MIN);
+        let run = carrier(Engine::Tekton, &commission(json!({})), "payments/Deployment/api", "runs", now);
+        assert_eq!(job["metadata"], run["metadata"]);
+        let labels = &job["spec"]["template"]["metadata"]["labels"];
+        assert_eq!(
+            labels,
+            &json!({"kubernaut.ai/workflow-execution": "we-1", "kubernaut.ai/source-namespace": "payments"})
+        );
+    }
+
+    #[test]
+    fn a_jobs_container_gets_the_parameters_as_they_are_written() {
+        let job =
+            job_of(json!({"parameters": {"B": "$(HOME) $$x", "A": "1", "HOME": "/h", "TARGET_RESOURCE": "forged"}}));
+        let container = &job["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!((&container["name"], &container["image"]), (&json!("workflow"), &json!("registry/restart:1")));
+        let env: Vec<_> = container["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["name"].as_str().unwrap(), one["value"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            env,
+            [
+                ("HOME", "/tmp"),
+                ("TMPDIR", "/tmp"),
+                ("A", "1"),
+                ("B", "$$(HOME) $$$$x"),
+                ("HOME", "/h"),
+                ("TARGET_RESOURCE", "payments/Deployment/api")
+            ]
+        );
+        let declared = job_of(json!({"parameters": {"A": "1", "B": "2"}, "declaredParameterNames": {"B": true}}));
+        let env = declared["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
+        assert!(env.contains("\"B\"") && !env.contains("\"A\""), "{env}");
+    }
+
+    #[test]
+    fn a_jobs_pod_has_its_account_its_resources_and_its_dependencies() {
+        let long = "s".repeat(253);
+        let job = job_of(json!({
+            "serviceAccountName": "fixer", "resources": {"limits": {"cpu": "1"}},
+            "dependencies": {"secrets": [{"name": long}], "configMaps": [{"name": "settings"}]},
+        }));
+        let pod = &job["spec"]["template"]["spec"];
+        assert_eq!(
+            (&pod["serviceAccountName"], &pod["securityContext"]["runAsNonRoot"]),
+            (&json!("fixer"), &json!(true))
+        );
+        let container = &pod["containers"][0];
+        assert_eq!(container["resources"], json!({"limits": {"cpu": "1"}}));
+        assert_eq!(
+            container["securityContext"],
+            json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
+        );
+        assert_eq!(
+            pod["volumes"],
+            json!([{"name": "tmp", "emptyDir": {}}, {"name": "secret-0", "secret": {"secretName": long}},
+                {"name": "configmap-0", "configMap": {"name": "settings"}}])
+        );
+        let mounts: Vec<_> =
+            container["volumeMounts"].as_array().unwrap().iter().map(|mount| &mount["mountPath"]).collect();
+        assert_eq!(mounts, ["/tmp", &format!("/run/kubernaut/secrets/{long}"), "/run/kubernaut/configmaps/settings"]);
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::duration::GoDuration;
 use crate::api::facts::{Commission, ObjectKey, Record, Timestamp};
-use crate::api::tekton::{PipelineRun, Status, TaskRun};
+use crate::api::tekton::{Carrier, Status};
 use crate::failure::{Account, Classification, Reason};
 use crate::line::one_line;
 use crate::status::{details, whole_seconds};
@@ -39,8 +39,6 @@ impl Event {
     }
 }
 
-type Tasks<'a> = &'a [&'a TaskRun];
-
 impl StatusChange {
     pub(super) fn held(commission: &Commission, reason: &str, message: &str, now: Timestamp) -> Self {
         let mut conditions = Conditions::of(commission, now);
@@ -61,17 +59,17 @@ impl StatusChange {
         }
     }
 
-    pub(super) fn running(commission: &Commission, run: &PipelineRun, now: Timestamp) -> Self {
-        let message = format!("PipelineRun {} carries it out", run.key);
+    pub(super) fn running(commission: &Commission, run: &Carrier, now: Timestamp) -> Self {
+        let message = format!("{run} carries it out");
         let mut conditions = Conditions::of(commission, now);
         conditions.say("Admitted", true, "Admitted", "nothing holds it");
         conditions.say("ExecutionCreated", true, "ExecutionCreated", &message);
-        let started = run.created.unwrap_or(now);
+        let started = run.created().unwrap_or(now);
         Self {
             members: vec![
                 ("phase", Some(json!("Running"))),
                 ("startTime", Some(time(started))),
-                told(run, &[]),
+                told(run),
                 conditions.member(),
             ],
             event: Some(Event::normal("ExecutionCreated", &message)),
@@ -79,47 +77,36 @@ impl StatusChange {
     }
 
     /// None: nothing that is told has changed.
-    pub(super) fn progress(
-        commission: &Commission,
-        run: &PipelineRun,
-        tasks: Tasks<'_>,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let mut told = execution(run, tasks);
+    pub(super) fn progress(commission: &Commission, run: &Carrier, now: Timestamp) -> Option<Self> {
+        let mut told = execution(run);
         let mut conditions = Conditions::of(commission, now);
-        let condition = run.condition.clone().unwrap_or_default();
-        if run.started.is_some() {
-            conditions.say("ExecutionRunning", true, "ExecutionStarted", &condition.message);
+        if run.started().is_some() {
+            conditions.say("ExecutionRunning", true, "ExecutionStarted", &run.condition().message);
         }
         let same = commission.progress.execution == Value::Object(told.clone());
         if same && conditions.are(&commission.progress.conditions) {
             return None;
         }
-        told.insert("ref".into(), json!({"name": run.key.name}));
+        told.insert("ref".into(), json!({"name": run.key().name}));
         Some(Self { members: vec![("execution", Some(Value::Object(told))), conditions.member()], event: None })
     }
 
-    pub(super) fn completed(commission: &Commission, run: &PipelineRun, tasks: Tasks<'_>, now: Timestamp) -> Self {
-        let ended = run.completed.unwrap_or(now);
-        let message = run.condition.as_ref().map_or("", |condition| &condition.message);
+    pub(super) fn completed(commission: &Commission, run: &Carrier, now: Timestamp) -> Self {
+        let ended = run.completed().unwrap_or(now);
+        let message = &*run.condition().message;
         let mut conditions = Conditions::of(commission, now);
         conditions.say("ExecutionRunning", false, "ExecutionSucceeded", message);
         conditions.say("ExecutionComplete", true, "ExecutionSucceeded", message);
         let mut members = vec![("phase", Some(json!("Completed"))), ("completionTime", Some(time(ended)))];
         members.extend(duration(commission, ended));
-        members.push(told(run, tasks));
+        members.push(told(run));
         members.push(conditions.member());
         Self { members, event: Some(Event::normal("WorkflowCompleted", message)) }
     }
 
-    pub(super) fn failed(
-        commission: &Commission,
-        account: &Account,
-        run: Option<(&PipelineRun, Tasks<'_>)>,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn failed(commission: &Commission, account: &Account, run: Option<&Carrier>, now: Timestamp) -> Self {
         let Account::Failed(found) = account else { return Self::default() };
-        let ended = run.and_then(|(run, _)| run.completed).or(found.failed_at).unwrap_or(now);
+        let ended = run.and_then(Carrier::completed).or(found.failed_at).unwrap_or(now);
         let mut conditions = Conditions::of(commission, now);
         let reason = match found.reason {
             Reason::TaskFailed | Reason::DeadlineExceeded | Reason::OomKilled => found.reason.as_str(),
@@ -139,14 +126,13 @@ impl StatusChange {
             ("failure", Some(Value::Object(failure))),
         ];
         members.extend(duration(commission, ended));
-        members.extend(run.map(|(run, tasks)| told(run, tasks)));
+        members.extend(run.map(told));
         members.push(conditions.member());
         Self { members, event: Some(Event::warning("WorkflowFailed", &note(found))) }
     }
 
-    pub(super) fn duplicate(commission: &Commission, other: &ObjectKey, run: &PipelineRun, now: Timestamp) -> Self {
-        let message =
-            format!("WorkflowExecution {other} has a run on this target ({}); this one was never started", run.key);
+    pub(super) fn duplicate(commission: &Commission, other: &ObjectKey, run: &Carrier, now: Timestamp) -> Self {
+        let message = format!("WorkflowExecution {other} has a run on this target ({run}); this one was never started");
         let found = Classification::duplicate(&message);
         let mut change = Self::failed(commission, &Account::Failed(found), None, now);
         change.members.push(("deduplicatedBy", Some(json!(other.name))));
@@ -180,15 +166,15 @@ fn duration(commission: &Commission, ended: Timestamp) -> Option<(&'static str, 
     Some(("duration", Some(json!(GoDuration::seconds(seconds).as_stored()))))
 }
 
-fn told(run: &PipelineRun, tasks: Tasks<'_>) -> (&'static str, Option<Value>) {
-    let mut members = execution(run, tasks);
-    members.insert("ref".into(), json!({"name": run.key.name}));
+fn told(run: &Carrier) -> (&'static str, Option<Value>) {
+    let mut members = execution(run);
+    members.insert("ref".into(), json!({"name": run.key().name}));
     ("execution", Some(Value::Object(members)))
 }
 
 /// `status.execution` without its reference.
-fn execution(run: &PipelineRun, tasks: Tasks<'_>) -> Map<String, Value> {
-    let condition = run.condition.clone().unwrap_or_default();
+fn execution(run: &Carrier) -> Map<String, Value> {
+    let condition = run.condition();
     let status = match condition.status {
         Status::True => "True",
         Status::False => "False",
@@ -201,9 +187,12 @@ fn execution(run: &PipelineRun, tasks: Tasks<'_>) -> Map<String, Value> {
             members.insert(name.into(), json!(text));
         }
     }
-    let done = tasks.iter().filter(|task| task.succeeded()).count();
+    let (done, all) = run.tasks();
     members.insert("completedTasks".into(), json!(done));
-    members.insert("totalTasks".into(), json!(run.children.len()));
+    members.insert("totalTasks".into(), json!(all));
+    if let Some(retries) = run.retries().filter(|retries| *retries > 0) {
+        members.insert("retryCount".into(), json!(retries));
+    }
     members
 }
 

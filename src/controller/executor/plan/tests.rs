@@ -58,7 +58,15 @@ fn phase(phase: &str) -> Value {
 }
 
 /// A run of this execution and uid; an empty uid is not said, an empty execution neither.
-fn run_of(execution: &str, uid: &str, status: &Value) -> PipelineRun {
+fn run_of(execution: &str, uid: &str, status: &Value) -> Carrier {
+    carrier(Engine::Tekton, execution, uid, status)
+}
+
+fn carrier(engine: Engine, execution: &str, uid: &str, status: &Value) -> Carrier {
+    created_at(engine, execution, uid, Some(-95), status)
+}
+
+fn created_at(engine: Engine, execution: &str, uid: &str, created: Option<i64>, status: &Value) -> Carrier {
     let mut annotations = json!({});
     if !uid.is_empty() {
         annotations["lockkeeper.kubernaut.ai/execution-uid"] = json!(uid);
@@ -68,11 +76,11 @@ fn run_of(execution: &str, uid: &str, status: &Value) -> PipelineRun {
         name => json!({"kubernaut.ai/workflow-execution": name, "kubernaut.ai/source-namespace": "payments"}),
     };
     let run = json!({
-        "metadata": {"namespace": "runs", "name": "wfe-x", "uid": "r-1", "creationTimestamp": stamp(-95), "labels": labels,
+        "metadata": {"namespace": "runs", "name": "wfe-x", "uid": "r-1", "creationTimestamp": created.map(stamp), "labels": labels,
             "annotations": annotations},
         "status": status,
     });
-    PipelineRun::from_json(&run.to_string()).unwrap()
+    Carrier::from_json(engine, &run.to_string()).unwrap()
 }
 
 fn going() -> Value {
@@ -109,8 +117,9 @@ fn told(step: &Step) -> String {
         Step::Claim => "claim".to_owned(),
         Step::Release => "release".to_owned(),
         Step::Look => "look".to_owned(),
-        Step::Create(run) => format!("create {}", run["metadata"]["name"].as_str().unwrap()),
-        Step::Delete { run, uid } => format!("delete {} {uid}", run.name),
+        Step::Create(Engine::Tekton, run) => format!("create {}", run["metadata"]["name"].as_str().unwrap()),
+        Step::Create(Engine::Job, run) => format!("create job {}", run["metadata"]["name"].as_str().unwrap()),
+        Step::Delete { run, uid, .. } => format!("delete {} {uid}", run.name),
         Step::Write(change) => {
             let member = |name: &str| {
                 let found = change.members.iter().find(|(member, _)| *member == name);
@@ -125,7 +134,7 @@ fn told(step: &Step) -> String {
 }
 
 /// What stands under the name of the run: not known, known to be nothing, a run.
-type Under<'a> = Option<Result<&'a PipelineRun, ()>>;
+type Under<'a> = Option<Result<&'a Carrier, ()>>;
 
 /// What a row is about: the stored object, the verdict, what stands under the name, the account.
 struct Row<'a> {
@@ -142,7 +151,7 @@ impl Row<'_> {
         let run = match self.run {
             None => Run::Unseen,
             Some(Err(())) => Run::Absent,
-            Some(Ok(run)) => Run::There { run, tasks: &[] },
+            Some(Ok(run)) => Run::There(run),
         };
         let seen =
             Seen { commission: &commission, verdict: Some(&verdict), run, other_open: false, account: &self.account };
@@ -205,7 +214,7 @@ fn a_run_that_ended_is_kept_until_its_own_execution_was_told() {
         (false, json!({}), "delete wfe-x r-1"),
     ] {
         let commission = execution(json!({"status": status}));
-        let run = Run::There { run: &stale, tasks: &[] };
+        let run = Run::There(&stale);
         let seen =
             Seen { commission: &commission, verdict: Some(&verdict), run, other_open, account: &Account::Unknown };
         assert_eq!(told(&plan(&seen, &RULES(), now())), expected, "{other_open} {status}");
@@ -238,7 +247,6 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
         (spec(json!({"target": {"name": ""}})), ABSENT, Account::Unknown, wrong),
         (spec(json!({"target": {"name": "a/b"}})), ABSENT, Account::Unknown, wrong),
         (spec(json!({"target": {"clusterID": "west"}})), ABSENT, Account::Unknown, wrong),
-        (spec(json!({"workflowRef": {"executionEngine": "job"}})), ABSENT, Account::Unknown, engine),
         (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), UNSEEN, Account::Unknown, "look"),
         (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), ABSENT, Account::Unknown, engine),
         (late(), ABSENT, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed"),
@@ -382,9 +390,7 @@ fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
 fn of_two_executions_of_one_name_the_uid_tells_and_else_the_creation() {
     let commission = execution(json!({}));
     let run = |execution: &str, uid: &str, created: Option<i64>| {
-        let mut run = run_of(execution, uid, &going());
-        run.created = created.map(at);
-        run
+        created_at(Engine::Tekton, execution, uid, created, &going())
     };
     for (run, ours) in [
         (run("we-1", "u-1", Some(-500)), true),
@@ -430,9 +436,9 @@ fn member(change: &StatusChange, name: &str) -> Value {
     found.and_then(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn written(commission: &Commission, run: &PipelineRun, account: &Account) -> Option<StatusChange> {
+fn written(commission: &Commission, run: &Carrier, account: &Account) -> Option<StatusChange> {
     let verdict = verdict(None);
-    let run = Run::There { run, tasks: &[] };
+    let run = Run::There(run);
     let seen = Seen { commission, verdict: Some(&verdict), run, other_open: false, account };
     match plan(&seen, &RULES(), now()) {
         Step::Write(change) => Some(*change),
@@ -442,7 +448,7 @@ fn written(commission: &Commission, run: &PipelineRun, account: &Account) -> Opt
 
 #[test]
 fn progress_is_written_once_and_again_when_it_changes() {
-    let mut run = run_of("we-1", "u-1", &going());
+    let run = run_of("we-1", "u-1", &going());
     let goes_on = || Account::GoesOn { ran: None };
     let mut stored = phase("Running");
     let first = written(&execution(stored.clone()), &run, &goes_on()).unwrap();
@@ -454,7 +460,9 @@ fn progress_is_written_once_and_again_when_it_changes() {
     assert!(first.event.is_none());
     merge(&mut stored, json!({"status": {"execution": told, "conditions": member(&first, "conditions")}}));
     assert_eq!(written(&execution(stored.clone()), &run, &goes_on()), None);
-    run.condition.as_mut().unwrap().message = "Tasks Completed: 1".into();
+    let mut further = going();
+    further["conditions"][0]["message"] = json!("Tasks Completed: 1");
+    let run = run_of("we-1", "u-1", &further);
     let second = written(&execution(stored), &run, &goes_on()).unwrap();
     assert_eq!(member(&second, "conditions")[0]["message"], "Tasks Completed: 1");
 }
@@ -477,4 +485,91 @@ fn conditions_of_others_stay_and_a_time_changes_only_with_its_status() {
     assert_eq!((&conditions[2]["type"], &conditions[2]["status"]), (&json!("ExecutionComplete"), &json!("True")));
     // From the run, not from the clock.
     assert_eq!((member(&change, "completionTime"), member(&change, "duration")), (stamp(-5), json!("1m25s")));
+}
+
+/// What a Job's row is about.
+fn job(status: &Value) -> Carrier {
+    carrier(Engine::Job, "we-1", "u-1", status)
+}
+
+fn over(kind: &str, reason: &str, seconds: i64) -> Value {
+    json!([{"type": kind, "status": "True", "reason": reason, "message": "m", "lastTransitionTime": stamp(seconds)}])
+}
+
+#[test]
+fn a_job_goes_the_way_of_a_pipeline_run() {
+    let engine = |phase: &str| {
+        let execution = json!({"ref": {"name": "wfe-x"}});
+        json!({"spec": {"workflowRef": {"executionEngine": "job"}},
+            "status": {"phase": phase, "startTime": stamp(-90), "completionTime": null, "execution": execution}})
+    };
+    let name = format!("create job {}", run::name("payments/Deployment/api"));
+    let going = job(&json!({"startTime": stamp(-90), "active": 1}));
+    let well = job(&json!({"startTime": stamp(-90), "succeeded": 1, "conditions": over("Complete", "", -5)}));
+    let failed =
+        job(&json!({"startTime": stamp(-90), "failed": 1, "conditions": over("Failed", "BackoffLimitExceeded", -5)}));
+    let found = || Account::Failed(failure::of_condition("Failed", "m", true));
+    check(vec![
+        (engine("Pending"), ABSENT, Account::Unknown, &name),
+        (engine("Pending"), Some(Ok(&going)), Account::Unknown, "write Running ExecutionCreated"),
+        (engine("Running"), Some(Ok(&going)), Account::GoesOn { ran: None }, "write "),
+        (engine("Running"), Some(Ok(&well)), Account::Succeeded, "write Completed WorkflowCompleted"),
+        (engine("Running"), Some(Ok(&failed)), found(), "write Failed Unknown WorkflowFailed"),
+        (engine("Completed"), Some(Ok(&well)), Account::Unknown, "delete wfe-x r-1"),
+    ]);
+}
+
+/// Jobs and Pods come by streams of their own: why it failed may come a moment after that it did.
+#[test]
+fn a_failed_job_is_told_when_its_pods_were_heard_or_a_moment_has_passed() {
+    let step = |seconds: i64, pods: Vec<&str>| {
+        let status = json!({"startTime": stamp(-90), "failed": 1, "conditions": over("Failed", "BackoffLimitExceeded", seconds)});
+        let Carrier::Job(job, _) = job(&status) else { unreachable!("a Job") };
+        let pod = |phase: &str| {
+            let pod = json!({"metadata": {"namespace": "runs", "name": "p"}, "status": {"phase": phase}});
+            Arc::new(crate::api::tekton::Pod::from_json(&pod.to_string()).unwrap())
+        };
+        let run = Carrier::Job(job, pods.into_iter().map(pod).collect());
+        let account = Account::Failed(failure::of_condition("Failed", "m", true));
+        told(&Row { execution: phase("Running"), hold: None, run: Some(Ok(&run)), account }.step())
+    };
+    let written = "write Failed Unknown WorkflowFailed";
+    assert_eq!(step(0, vec![]), "rest until 2");
+    assert_eq!(step(-1, vec!["Running"]), "rest until 1");
+    assert_eq!(step(0, vec!["Failed"]), written);
+    assert_eq!(step(-2, vec![]), written);
+    assert_eq!(step(60, vec![]), written, "a clock that is ahead makes nobody wait");
+}
+
+#[test]
+fn a_job_is_one_task_and_its_pods_are_its_tries() {
+    let pod = |name: &str| {
+        let pod = json!({"metadata": {"namespace": "runs", "name": name}, "status": {"phase": "Failed"}});
+        Arc::new(crate::api::tekton::Pod::from_json(&pod.to_string()).unwrap())
+    };
+    let Carrier::Job(going, _) = job(&json!({"startTime": stamp(-90), "active": 1})) else { unreachable!("a Job") };
+    let run = Carrier::Job(going, vec![pod("a"), pod("b")]);
+    let change = written(&execution(phase("Running")), &run, &Account::GoesOn { ran: None }).unwrap();
+    assert_eq!(
+        member(&change, "execution"),
+        json!({"ref": {"name": "wfe-x"}, "status": "Unknown", "reason": "Running", "completedTasks": 0, "totalTasks": 1, "retryCount": 1})
+    );
+    let well = job(&json!({"succeeded": 1, "conditions": over("Complete", "", -5)}));
+    let change = written(&execution(phase("Running")), &well, &Account::Succeeded).unwrap();
+    let told = member(&change, "execution");
+    assert_eq!((&told["status"], &told["completedTasks"], &told["totalTasks"]), (&json!("True"), &json!(1), &json!(1)));
+    assert_eq!(member(&change, "completionTime"), stamp(-5));
+}
+
+#[test]
+fn a_missing_namespace_is_waited_for() {
+    let commission = execution(json!({"spec": {"workflowRef": {"executionEngine": "job"}}}));
+    let Step::Write(change) = refused(&commission, 404, "NotFound", "namespaces \"runs\" not found", now()) else {
+        unreachable!("a write");
+    };
+    assert_eq!(member(&change, "conditions")[0]["reason"], "NamespaceMissing");
+    assert_eq!(
+        member(&change, "conditions")[0]["message"],
+        "Jobs cannot be created yet: namespaces \"runs\" not found"
+    );
 }

@@ -1,4 +1,4 @@
-//! Tekton's kinds as a source: followed where they are served and may be read, looked for where not.
+//! The kinds of runs and their parts as a source: followed where they are served and may be read, looked for where not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,19 +6,21 @@ use std::time::Duration;
 use kube::Client;
 
 use super::index::{Index, Tracked};
+use super::inputs::Input;
 use super::watch::{CALL, Pace, Place, Stream, Trouble, WatchError, in_time, list};
 
 /// How often a kind that is not there, or may not be read, is looked for: two small questions.
 const LOOK: Duration = Duration::from_secs(5);
-const GROUP: &str = "tekton.dev";
-/// The better one first.
+/// Tekton's versions, the better one first.
 const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+/// What every Pod of a Job has, in every version of Kubernetes.
+const OF_A_JOB: &str = "job-name";
 /// A run carries its whole pipeline: a page of a hundred is some megabytes.
 const PAGE: u32 = 100;
 /// An API server that starts may not know yet what it serves: what was there is believed gone at the second look.
 const LOOKS: u32 = 2;
 
-/// Keeps the index true to a kind of Tekton's in one namespace, until the future is dropped. From this call on, no verdict
+/// Keeps the index true to a kind of runs in one namespace, until the future is dropped. From this call on, no verdict
 /// comes before the first look has told whether the kind is there.
 pub fn follow_where_served<T: Tracked>(
     client: Client,
@@ -37,7 +39,7 @@ pub fn follow_where_served<T: Tracked>(
     }
 }
 
-/// Lists a kind of Tekton's once, where it is served.
+/// Lists a kind of runs once, where it is served.
 ///
 /// # Errors
 /// Where the cluster cannot be reached or refuses.
@@ -127,23 +129,42 @@ impl Seeker {
         self.index.denied::<T>();
         tracing::warn!(
             input = %T::INPUT, %error,
-            "may not be read, and the gate does without: grant list and watch on {} (apiGroup {GROUP}) in namespace {}. \
+            "may not be read, and the gate does without: grant list and watch on {} (apiGroup {:?}) in namespace {}. \
              Until then ResourceBusy does not see a run that goes on without its WorkflowExecution",
-            T::INPUT, self.namespace
+            T::INPUT, group(T::INPUT), self.namespace
         );
     }
 }
 
+fn group(input: Input) -> &'static str {
+    match input {
+        Input::RemediationRequests | Input::WorkflowExecutions => "kubernaut.ai",
+        Input::PipelineRuns | Input::TaskRuns => "tekton.dev",
+        Input::Jobs => "batch",
+        Input::Pods => "",
+    }
+}
+
 async fn place<T: Tracked>(client: &Client, namespace: &str) -> Result<Option<Place>, WatchError> {
-    for version in VERSIONS {
-        let served = match in_time(CALL, client.list_api_group_resources(&format!("{GROUP}/{version}"))).await {
+    let at = |version: &str, label| Place {
+        path: format!("/{version}/namespaces/{namespace}/{}", T::INPUT),
+        page: PAGE,
+        label,
+    };
+    // Every API server has them.
+    match T::INPUT {
+        Input::Jobs => return Ok(Some(at("apis/batch/v1", None))),
+        Input::Pods => return Ok(Some(at("api/v1", Some(OF_A_JOB)))),
+        _ => {}
+    }
+    for version in VERSIONS.map(|version| format!("{}/{version}", group(T::INPUT))) {
+        let served = match in_time(CALL, client.list_api_group_resources(&version)).await {
             Ok(served) => served,
             Err(error) if error.code() == Some(404) => continue,
             Err(error) => return Err(error),
         };
         if served.resources.iter().any(|resource| resource.name == T::INPUT.as_str()) {
-            let path = format!("/apis/{GROUP}/{version}/namespaces/{namespace}/{}", T::INPUT);
-            return Ok(Some(Place { path, page: PAGE }));
+            return Ok(Some(at(&format!("apis/{version}"), None)));
         }
     }
     Ok(None)
