@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use lockkeeper::api::facts::{ObjectKey, ReadError, RemediationRequest, Target, WorkflowExecution};
-use lockkeeper::api::tekton::{PipelineRun, TaskRun};
+use lockkeeper::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use lockkeeper::cluster::{Index, Input, Seen, Tracked};
 use lockkeeper::failure::{Account, Reason, Weight};
 use lockkeeper::routing::{self, Policy, Request};
@@ -207,6 +207,18 @@ fn a_run_that_vanished_between_two_lists_may_have_run() {
     put::<PipelineRun>(&index, &run(&Value::Null));
     index.listed::<PipelineRun>(&HashSet::new());
     assert_eq!(account(&index), Account::Gone { ran: true });
+}
+
+#[test]
+fn a_run_in_the_place_of_another_does_not_hide_that_one() {
+    let index = index();
+    put::<PipelineRun>(&index, &run(&Value::Null));
+    let mut second = run(&Value::Null);
+    second["metadata"]["uid"] = json!("r2");
+    put::<PipelineRun>(&index, &second);
+    assert_eq!(account(&index), Account::GoesOn { ran: None });
+    index.removed::<PipelineRun>(seen(&second));
+    assert_eq!(account(&index), Account::Gone { ran: true }, "what became of the first nobody saw");
 }
 
 #[test]
@@ -430,4 +442,119 @@ fn a_run_is_on_the_target_of_its_execution_else_on_the_one_that_it_was_made_for(
     made["metadata"]["labels"] = Value::Null;
     put::<PipelineRun>(&index, &made);
     assert_eq!(held("Node/made-for"), None, "a run that carries out no execution is nobody's business here");
+}
+
+/// The Job `wfe-1` of `payments/we`, created at ten.
+fn job(status: &Value) -> Value {
+    let mut job = run(status);
+    job["metadata"]["annotations"] = json!({"kubernaut.ai/target-resource": "Node/w"});
+    job
+}
+
+fn job_failed(counts: &Value) -> Value {
+    let mut status = counts.clone();
+    let condition = json!({"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m", "lastTransitionTime": at(60).to_string()});
+    status["conditions"] = json!([condition]);
+    status
+}
+
+fn pod(name: &str, status: &Value) -> Value {
+    json!({"metadata": {"namespace": RUNS, "name": name, "creationTimestamp": at(2).to_string(), "labels": {"job-name": "wfe-1"}}, "status": status})
+}
+
+fn unplaced() -> Value {
+    let message = "0/3 nodes are available: 3 Insufficient cpu.";
+    json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]})
+}
+
+fn container(state: &Value) -> Value {
+    json!({"phase": "Running", "containerStatuses": [{"name": "workflow", "imageID": "i", "state": state}]})
+}
+
+#[test]
+fn a_job_is_told_by_its_own_record_and_that_of_its_pods() {
+    let index = index();
+    put::<Job>(&index, &job(&json!({"active": 1})));
+    let Account::GoesOn { ran: Some(doubt) } = account(&index) else { panic!() };
+    assert_eq!(doubt.weight, Weight::Doubt, "a Pod that is counted and not known");
+    put::<Pod>(&index, &pod("p", &unplaced()));
+    assert_eq!(account(&index), Account::GoesOn { ran: None });
+    put::<Pod>(&index, &pod("p", &container(&json!({"running": {"startedAt": at(5).to_string()}}))));
+    assert_eq!(ran(&account(&index)), Some(true));
+    let ended = json!({"terminated": {"exitCode": 3, "reason": "Error", "startedAt": at(5).to_string()}});
+    put::<Pod>(&index, &pod("p", &container(&ended)));
+    let failing = json!({"failed": 1, "conditions": [{"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"}]});
+    put::<Job>(&index, &job(&failing));
+    assert!(matches!(account(&index), Account::GoesOn { ran: Some(_) }), "Pods of it may still be at work");
+    put::<Job>(&index, &job(&job_failed(&json!({"failed": 1}))));
+    let Account::Failed(failed) = account(&index) else { panic!() };
+    assert_eq!(
+        (failed.reason, failed.ran, failed.step.as_deref(), failed.exit_code),
+        (Reason::DeadlineExceeded, true, Some("workflow"), Some(3))
+    );
+    put::<Job>(&index, &job(&json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]})));
+    assert_eq!(account(&index), Account::Succeeded);
+}
+
+/// Its controller deletes the Pods of a Job that is late, and says then that it failed.
+#[test]
+fn what_the_pods_of_a_job_said_last_counts_as_long_as_it_is_there() {
+    let late = || job(&job_failed(&json!({"failed": 1})));
+    let index = index();
+    put::<Job>(&index, &job(&json!({"active": 1})));
+    index.removed::<Pod>(seen(&pod("p", &unplaced())));
+    put::<Job>(&index, &late());
+    let Account::Failed(failed) = account(&index) else { panic!() };
+    assert_eq!((failed.reason, failed.ran), (Reason::ResourceExhausted, false), "it never was on a node");
+    // One that vanished between two lists may have been.
+    put::<Pod>(&index, &pod("q", &unplaced()));
+    put::<Job>(&index, &job(&job_failed(&json!({"failed": 2}))));
+    assert_eq!(ran(&account(&index)), Some(false));
+    index.listed::<Pod>(&HashSet::new());
+    assert_eq!(ran(&account(&index)), Some(true));
+    // Another Job of this name has nothing of it.
+    let mut again = late();
+    again["metadata"]["uid"] = json!("r2");
+    put::<Job>(&index, &again);
+    let Account::Failed(failed) = account(&index) else { panic!() };
+    assert_eq!((failed.reason, failed.ran), (Reason::DeadlineExceeded, true));
+}
+
+#[test]
+fn a_job_that_went_ran_unless_it_provably_never_started() {
+    for (what, told, status, expected) in [
+        ("no Pod was made", None, json!({"startTime": at(1).to_string()}), false),
+        ("a Pod was made, and nothing is known of it", None, json!({"active": 1}), true),
+        ("its Pod was at work", Some(container(&json!({"running": {}}))), json!({"active": 1}), true),
+    ] {
+        let index = index();
+        if let Some(told) = told {
+            put::<Pod>(&index, &pod("p", &told));
+        }
+        index.removed::<Job>(seen(&job(&status)));
+        assert_eq!(account(&index), Account::Gone { ran: expected }, "{what}");
+    }
+}
+
+/// Both have the name that the target gives them.
+#[test]
+fn a_job_and_a_pipeline_run_of_one_name_are_two() {
+    let index = index();
+    put::<Job>(&index, &job(&json!({"active": 1})));
+    let mut other = run(&failed());
+    other["metadata"]["labels"]["kubernaut.ai/workflow-execution"] = json!("other");
+    other["metadata"]["annotations"] = json!({"kubernaut.ai/target-resource": "Node/w"});
+    put::<PipelineRun>(&index, &other);
+    assert_eq!(holder(&index, "Node/w", None).as_deref(), Some("payments/we"));
+    remove::<PipelineRun>(&index, key(RUNS, "wfe-1"));
+    assert_eq!(holder(&index, "Node/w", None).as_deref(), Some("payments/we"), "the Job goes on");
+    assert!(matches!(account(&index), Account::GoesOn { .. }));
+    // Somebody made both for one execution: what either did counts.
+    put::<Pod>(&index, &pod("p", &container(&json!({"running": {}}))));
+    put::<PipelineRun>(&index, &run(&failed()));
+    put::<TaskRun>(&index, &never_pulled());
+    assert!(matches!(account(&index), Account::GoesOn { .. }), "what goes on is told");
+    remove::<Job>(&index, key(RUNS, "wfe-1"));
+    assert_eq!(ran(&account(&index)), Some(true));
+    assert_eq!(holder(&index, "Node/w", None), None);
 }

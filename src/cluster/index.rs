@@ -184,7 +184,6 @@ impl Index {
         let Seen { key, facts } = seen;
         let mut world = self.world.write();
         let was_unreadable = T::table(&mut world).unreadable.contains(&key);
-        world.forget::<T>(&key);
         let error = match facts {
             Ok(facts) => {
                 let changed = facts.changed(&world);
@@ -194,6 +193,7 @@ impl Index {
             }
             Err(error) => error,
         };
+        world.forget::<T>(&key);
         T::table(&mut world).unreadable.insert(key.clone());
         // A decision that waits for the index does not wait for the log.
         drop(world);
