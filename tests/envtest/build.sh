@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what the end-to-end tests run against (kube-apiserver, etcd, kubectl, helm, tekton-controller) once, into the
-# user's cache folder.
+# Builds what the end-to-end tests run against (kube-apiserver, etcd, kubectl, kube-controller-manager, helm,
+# tekton-controller) once, into the user's cache folder.
 # Stdout is one line, the folder with the programs; everything else goes to stderr. See README.md beside this file.
 set -euo pipefail
 
@@ -49,12 +49,23 @@ build_tekton() {
   go_build tekton "$1/tekton-controller" "" github.com/tektoncd/pipeline/cmd/controller
 }
 
-build_kube() {
+# stamp: without it a program of Kubernetes' calls itself v0.0.0-master, and a chart's kubeVersion refuses such a server.
+stamp() {
   local package=k8s.io/component-base/version client=k8s.io/client-go/pkg/version major minor stamp
   IFS=. read -r major minor _ <<<"${kube_version#v}"
-  # Without the stamp the server calls itself v0.0.0-master and a chart's kubeVersion refuses it.
   stamp="-X $package.gitVersion=$kube_version -X $package.gitMajor=$major -X $package.gitMinor=$minor"
   stamp+=" -X $client.gitVersion=$kube_version -X $client.gitMajor=$major -X $client.gitMinor=$minor"
+  printf '%s' "$stamp"
+}
+
+build_controllers() {
+  say "building kube-controller-manager $kube_version (about 2 minutes)"
+  go_build "$kube_folder" "$1/kube-controller-manager" "$(stamp)" k8s.io/kubernetes/cmd/kube-controller-manager
+}
+
+build_kube() {
+  local stamp
+  stamp=$(stamp)
   say "building kube-apiserver $kube_version (downloads 1.5 GB at first; about 4 minutes on two cores)"
   go_build "$kube_folder" "$1/kube-apiserver" "$stamp" k8s.io/kubernetes/cmd/kube-apiserver
   say "building kubectl $kube_version (under a minute)"
@@ -102,7 +113,7 @@ module() {
   into "$made" "$fill"
 }
 
-kube_programs() {
+kube_versions() {
   local folder="kube-${ENVTEST_K8S:-1.36}" there
   if [[ ! -f $here/$folder/go.mod ]]; then
     there=$(cd -- "$here" && for folder in kube-*/; do printf '%s ' "$(basename -- "${folder#kube-}")"; done)
@@ -111,9 +122,17 @@ kube_programs() {
   kube_folder=$folder
   kube_version=$(version_of k8s.io/kubernetes "$here/$folder/go.mod")
   etcd_version=$(version_of go.etcd.io/etcd/server/v3 "$here/$folder/go.mod")
-  module "kube-$kube_version-etcd-$etcd_version" "kube-apiserver, etcd, kubectl, helm and tekton-controller" build_kube \
-    "$here/$folder"/go.{mod,sum}
+}
+
+kube_programs() {
+  module "kube-$kube_version-etcd-$etcd_version" "kube-apiserver, etcd, kubectl and the rest of the bench" build_kube \
+    "$here/$kube_folder"/go.{mod,sum}
   programs+=("$made"/{kube-apiserver,etcd,kubectl})
+}
+
+controllers_program() {
+  module "kube-controllers-$kube_version" kube-controller-manager build_controllers "$here/$kube_folder"/go.{mod,sum}
+  programs+=("$made/kube-controller-manager")
 }
 
 helm_program() {
@@ -147,6 +166,12 @@ programs_of_assets() {
   else
     tekton_program
   fi
+  if [[ -x $assets/kube-controller-manager ]]; then
+    programs+=("$assets/kube-controller-manager")
+  else
+    kube_versions
+    controllers_program
+  fi
 }
 
 link_programs() {
@@ -162,12 +187,14 @@ if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
   assets=$(cd -- "$KUBEBUILDER_ASSETS" 2>/dev/null && pwd) ||
     fail "KUBEBUILDER_ASSETS is set to $KUBEBUILDER_ASSETS, which is no folder"
   programs_of_assets
-  if [[ -x $assets/helm && -x $assets/tekton-controller ]]; then
+  if [[ -x $assets/helm && -x $assets/tekton-controller && -x $assets/kube-controller-manager ]]; then
     printf '%s\n' "$assets"
     exit 0
   fi
 else
+  kube_versions
   kube_programs
+  controllers_program
   helm_program
   tekton_program
 fi

@@ -13,6 +13,7 @@ pub struct Assets {
     pub kube_apiserver: PathBuf,
     pub etcd: PathBuf,
     pub kubectl: PathBuf,
+    pub kube_controller_manager: PathBuf,
     pub helm: PathBuf,
     pub tekton_controller: PathBuf,
 }
@@ -58,6 +59,7 @@ fn build() -> Result<Assets, String> {
         kube_apiserver: program("kube-apiserver")?,
         etcd: program("etcd")?,
         kubectl: program("kubectl")?,
+        kube_controller_manager: program("kube-controller-manager")?,
         helm: program("helm")?,
         tekton_controller: program("tekton-controller")?,
     })

@@ -1,4 +1,4 @@
-//! The test bench: a real kube-apiserver with etcd, kubectl, helm and Tekton's controller, without containers.
+//! The test bench: a real kube-apiserver with etcd, kubectl, helm, Kubernetes' controllers and Tekton's, without containers.
 //!
 //! A test begins with `let Some(bench) = support::bench_or_skip().await else { return };` and works in a namespace from
 //! `bench.fresh_namespace("…")`. What is not there and how to get it: `tests/envtest/README.md`.
@@ -8,6 +8,7 @@
 mod apiserver;
 mod assets;
 mod audit;
+pub mod controllers;
 mod objects;
 pub mod pods;
 mod process;
