@@ -67,6 +67,8 @@ check "no side effects" says "sideEffects: None" one webhook.yaml
 check "rights: Kubernaut's two kinds" says "resources: [remediationrequests, workflowexecutions]" rights
 check "rights: Tekton's runs, and no more of Tekton's" says "resources: [pipelineruns, taskruns]" rights
 check "rights: a clearance is all that is written, and the word of it" test "$(rights | grep -E 'verbs: .*(create|patch|update|delete)' | sort | uniq -c | tr -s ' ' | tr '\n' ';')" = " 2 verbs: [create]; 1 verbs: [get, update]; 1 verbs: [patch];"
+check "rights: nobody's Pods are read" silent 'pods' rights
+check "standalone: Jobs and their Pods belong there too" test "$(one rbac.yaml --set profile=standalone | grep -cE 'resources: \[(jobs|pods)\]')" = 2
 check "rights: no run is made" silent 'pipelineruns\]' rights
 check "standalone: runs are made where they belong" says "namespace: there" one rbac.yaml --set profile=standalone,config.execution.namespace=there
 check "standalone: and nowhere else" test "$(one rbac.yaml --set profile=standalone | grep -cF 'verbs: [get, create, delete]')" = 1

@@ -24,6 +24,14 @@ impl Engine {
         }
     }
 
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Tekton => Self::Job,
+            Self::Job => Self::Tekton,
+        }
+    }
+
     /// The kind of its runs.
     #[must_use]
     pub fn kind(self) -> &'static str {

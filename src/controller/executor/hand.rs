@@ -157,7 +157,7 @@ impl Hands<'_> {
             self.waiting.lock().set(key, None);
             return Ok(None);
         };
-        let mut looked: Option<Option<Carrier>> = None;
+        let (mut looked, mut deleted): (Option<Option<Carrier>>, _) = (None, None);
         for _ in 0..STEPS {
             let commission = match Commission::from_json(&stored.hub.to_string()) {
                 Ok(commission) => commission,
@@ -168,7 +168,7 @@ impl Hands<'_> {
             };
             self.waiting.lock().set(key, self.place(&commission).filter(|_| commission.waits()));
             let now = Timestamp::now();
-            let step = self.next(&commission, looked.as_ref(), now);
+            let step = self.next(&commission, looked.as_ref(), deleted.as_deref(), now);
             match step {
                 Step::Rest(until) => return Ok(until),
                 Step::Look => looked = Some(self.look(&commission).await?),
@@ -203,7 +203,11 @@ impl Hands<'_> {
                 },
                 Step::Delete { engine, run, uid } => {
                     self.objects.delete_run(engine, &run, &uid).await?;
-                    looked = Some(None);
+                    if engine == plan::engine_of(&commission) {
+                        looked = Some(None);
+                    } else {
+                        deleted = Some(uid);
+                    }
                 }
                 Step::Write(change) => match self.write(key, &stored, &change).await? {
                     Some(written) => stored = written,
@@ -230,9 +234,18 @@ impl Hands<'_> {
         Ok(Some(written))
     }
 
-    fn next(&self, commission: &Commission, looked: Option<&Option<Carrier>>, now: Timestamp) -> Step {
-        let engine = plan::engine_of(commission);
-        let indexed = self.place(commission).and_then(|place| self.executor.index.run(engine, &place));
+    /// `looked`: what the API server says of the run; `deleted`: the uid of what was deleted beside it.
+    fn next(
+        &self,
+        commission: &Commission,
+        looked: Option<&Option<Carrier>>,
+        deleted: Option<&str>,
+        now: Timestamp,
+    ) -> Step {
+        let (engine, place) = (plan::engine_of(commission), self.place(commission));
+        let known = |engine| place.as_ref().and_then(|place| self.executor.index.run(engine, place));
+        let (indexed, beside) = (known(engine), known(engine.other()));
+        let beside = beside.as_ref().filter(|run| Some(run.uid()) != deleted);
         let run = match (looked, &indexed) {
             // What was asked for a moment ago; of one and the same run the stream knows more.
             (Some(Some(found)), Some(indexed)) if found.uid() == indexed.uid() => Run::There(indexed),
@@ -248,13 +261,11 @@ impl Hands<'_> {
             .account(&commission.key, commission.created, commission.progress.run.as_deref(), soon)
             .unwrap_or(Account::Unknown);
         let verdict = self.verdict(commission, now);
-        let other = match run {
-            Run::There(run) => run.origin().execution.as_ref().filter(|other| **other != commission.key),
-            _ => None,
-        };
+        let standing = if let Run::There(run) = run { Some(run) } else { beside };
+        let other = standing.and_then(|run| run.origin().execution.as_ref()).filter(|other| **other != commission.key);
         let other = other.and_then(|other| self.executor.index.execution(other));
         let other_open = other.is_some_and(|other| other.phase == ExecutionPhase::Running);
-        let seen = Seen { commission, verdict: verdict.as_ref(), run, other_open, account: &account };
+        let seen = Seen { commission, verdict: verdict.as_ref(), run, beside, other_open, account: &account };
         plan::plan(&seen, &self.executor.rules, now)
     }
 

@@ -23,7 +23,9 @@ pub struct Seen<'a> {
     pub verdict: Option<&'a Verdict>,
     /// What stands under the name of its run.
     pub run: Run<'a>,
-    /// Where that is another execution's: the other one still says Running.
+    /// What the other engine has under that name: a target is locked for both.
+    pub beside: Option<&'a Carrier>,
+    /// Where what stands there is another execution's: the other one still says Running.
     pub other_open: bool,
     pub account: &'a Account,
 }
@@ -148,7 +150,9 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if let Some(hold) = &verdict.hold {
         return held(commission, hold, now);
     }
-    let Run::There(run) = seen.run else {
+    let beside = seen.beside.filter(|run| !matches!(whose(run, commission), Whose::Ours));
+    let standing = if let Run::There(run) = seen.run { Some(run) } else { beside };
+    let Some(run) = standing else {
         let engine = engine_of(commission);
         return Step::Create(engine, run::carrier(engine, commission, target, &rules.namespace, now));
     };

@@ -189,7 +189,7 @@ mod tests {
         assert_ne!(label(&"x".repeat(300)), label(&"x".repeat(301)));
     }
 
-    fn commission(spec: Value) -> Commission {
+    fn commission(spec: &Value) -> Commission {
         let mut workflow =
             json!({"workflowId": "restart", "executionBundle": "registry/restart:1", "executionEngine": "job"});
         let (mut parameters, mut deadline) = (json!({}), Value::Null);
@@ -208,28 +208,28 @@ mod tests {
         Commission::from_json(&object.to_string()).unwrap()
     }
 
-    fn job_of(spec: Value) -> Value {
+    fn job_of(spec: &Value) -> Value {
         let now = Timestamp::from_second(1_767_607_200).unwrap();
         carrier(Engine::Job, &commission(spec), "payments/Deployment/api", "runs", now)
     }
 
     #[test]
     fn a_job_is_one_pod_that_nothing_makes_again() {
-        let job = job_of(json!({}));
+        let job = job_of(&json!({}));
         assert_eq!((&job["apiVersion"], &job["kind"]), (&json!("batch/v1"), &json!("Job")));
         assert_eq!(job["metadata"]["name"], name("payments/Deployment/api"));
         let spec = &job["spec"];
         assert_eq!((&spec["backoffLimit"], &spec["podReplacementPolicy"]), (&json!(0), &json!("Failed")));
         assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never");
         assert_eq!(spec["activeDeadlineSeconds"], 1800);
-        assert_eq!(job_of(json!({"deadline": "2026-01-05T10:05:00Z"}))["spec"]["activeDeadlineSeconds"], 300);
-        assert_eq!(job_of(json!({"deadline": "2026-01-05T09:00:00Z"}))["spec"]["activeDeadlineSeconds"], 1);
+        assert_eq!(job_of(&json!({"deadline": "2026-01-05T10:05:00Z"}))["spec"]["activeDeadlineSeconds"], 300);
+        assert_eq!(job_of(&json!({"deadline": "2026-01-05T09:00:00Z"}))["spec"]["activeDeadlineSeconds"], 1);
     }
 
     #[test]
     fn a_job_says_whose_it_is_as_a_pipeline_run_does() {
-        let (job, now) = (job_of(json!({})), Timestamp::MIN);
-        let run = carrier(Engine::Tekton, &commission(json!({})), "payments/Deployment/api", "runs", now);
+        let (job, now) = (job_of(&json!({})), Timestamp::MIN);
+        let run = carrier(Engine::Tekton, &commission(&json!({})), "payments/Deployment/api", "runs", now);
         assert_eq!(job["metadata"], run["metadata"]);
         let labels = &job["spec"]["template"]["metadata"]["labels"];
         assert_eq!(
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_jobs_container_gets_the_parameters_as_they_are_written() {
         let job =
-            job_of(json!({"parameters": {"B": "$(HOME) $$x", "A": "1", "HOME": "/h", "TARGET_RESOURCE": "forged"}}));
+            job_of(&json!({"parameters": {"B": "$(HOME) $$x", "A": "1", "HOME": "/h", "TARGET_RESOURCE": "forged"}}));
         let container = &job["spec"]["template"]["spec"]["containers"][0];
         assert_eq!((&container["name"], &container["image"]), (&json!("workflow"), &json!("registry/restart:1")));
         let env: Vec<_> = container["env"]
@@ -261,7 +261,7 @@ mod tests {
                 ("TARGET_RESOURCE", "payments/Deployment/api")
             ]
         );
-        let declared = job_of(json!({"parameters": {"A": "1", "B": "2"}, "declaredParameterNames": {"B": true}}));
+        let declared = job_of(&json!({"parameters": {"A": "1", "B": "2"}, "declaredParameterNames": {"B": true}}));
         let env = declared["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
         assert!(env.contains("\"B\"") && !env.contains("\"A\""), "{env}");
     }
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_jobs_pod_has_its_account_its_resources_and_its_dependencies() {
         let long = "s".repeat(253);
-        let job = job_of(json!({
+        let job = job_of(&json!({
             "serviceAccountName": "fixer", "resources": {"limits": {"cpu": "1"}},
             "dependencies": {"secrets": [{"name": long}], "configMaps": [{"name": "settings"}]},
         }));

@@ -150,13 +150,17 @@ async fn what_becomes_of_a_job_becomes_of_its_execution() {
     let completed = jobs.on(&target).await.status.unwrap().completion_time.unwrap().0;
     assert_eq!(status["completionTime"], json!(completed.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()), "{status}");
     assert_eq!(status["pipelineRunStatus"]["completedTasks"], 1, "{status}");
-    // Its time is over: the Job goes, and the Pod with it.
+    // Its time is over: the Job goes, and the Pod with it, and a PipelineRun has the target.
+    world.request("next", "next", json!({"overallPhase": "Analyzing"})).await;
+    world.admitted(&hub_wfe(&world.namespace, "next", "next", &target)).await;
     let name = pod.metadata.name.clone().unwrap();
     eventually("the Job has taken its Pod along", FIRST, || async {
         let left = jobs.pods.get_opt(&name).await.map_err(|error| error.to_string())?;
         left.map_or(Ok(()), |pod| Err(format!("{:?}", pod.metadata)))
     })
     .await;
+
+    ends(&stage, &world, "next", "Running").await;
 
     // The program failed, and was killed for its memory: no second Pod comes.
     for (name, code, reason, expected) in [("exits", 3, "Error", "TaskFailed"), ("eats", 137, "OOMKilled", "OOMKilled")]

@@ -153,8 +153,14 @@ impl Row<'_> {
             Some(Err(())) => Run::Absent,
             Some(Ok(run)) => Run::There(run),
         };
-        let seen =
-            Seen { commission: &commission, verdict: Some(&verdict), run, other_open: false, account: &self.account };
+        let seen = Seen {
+            commission: &commission,
+            verdict: Some(&verdict),
+            run,
+            beside: None,
+            other_open: false,
+            account: &self.account,
+        };
         plan(&seen, &RULES(), now())
     }
 }
@@ -215,8 +221,14 @@ fn a_run_that_ended_is_kept_until_its_own_execution_was_told() {
     ] {
         let commission = execution(json!({"status": status}));
         let run = Run::There(&stale);
-        let seen =
-            Seen { commission: &commission, verdict: Some(&verdict), run, other_open, account: &Account::Unknown };
+        let seen = Seen {
+            commission: &commission,
+            verdict: Some(&verdict),
+            run,
+            beside: None,
+            other_open,
+            account: &Account::Unknown,
+        };
         assert_eq!(told(&plan(&seen, &RULES(), now())), expected, "{other_open} {status}");
     }
 }
@@ -304,6 +316,7 @@ fn without_a_verdict_nothing_begins() {
         commission: &commission,
         verdict: None,
         run: Run::Unseen,
+        beside: None,
         other_open: false,
         account: &Account::Unknown,
     };
@@ -439,7 +452,7 @@ fn member(change: &StatusChange, name: &str) -> Value {
 fn written(commission: &Commission, run: &Carrier, account: &Account) -> Option<StatusChange> {
     let verdict = verdict(None);
     let run = Run::There(run);
-    let seen = Seen { commission, verdict: Some(&verdict), run, other_open: false, account };
+    let seen = Seen { commission, verdict: Some(&verdict), run, beside: None, other_open: false, account };
     match plan(&seen, &RULES(), now()) {
         Step::Write(change) => Some(*change),
         _ => None,
@@ -572,4 +585,36 @@ fn a_missing_namespace_is_waited_for() {
         member(&change, "conditions")[0]["message"],
         "Jobs cannot be created yet: namespaces \"runs\" not found"
     );
+}
+
+#[test]
+fn a_target_is_locked_for_both_engines() {
+    let step = |beside: &Carrier, run: Run<'_>| {
+        let (commission, verdict) = (execution(json!({})), verdict(None));
+        let account = &Account::Unknown;
+        let seen = Seen {
+            commission: &commission,
+            verdict: Some(&verdict),
+            run,
+            beside: Some(beside),
+            other_open: false,
+            account,
+        };
+        told(&plan(&seen, &RULES(), now()))
+    };
+    let job_of = |execution: &str, status: &Value| carrier(Engine::Job, execution, "u-9", status);
+    let kept = json!({"conditions": over("Complete", "", -10)});
+    let stale = json!({"conditions": over("Complete", "", -70)});
+    assert_eq!(
+        step(&job_of("we-9", &json!({"active": 1})), Run::Absent),
+        "write Failed Deduplicated we-9 WorkflowFailed"
+    );
+    assert_eq!(step(&job_of("we-9", &kept), Run::Unseen), "write Pending Held");
+    assert_eq!(step(&job_of("we-9", &stale), Run::Absent), "delete wfe-x r-1");
+    assert_eq!(step(&job_of("", &kept), Run::Absent), "write Pending Held");
+    // What says that it is this execution's was made by nobody of us.
+    let forged = carrier(Engine::Job, "we-1", "u-1", &kept);
+    assert_eq!(step(&forged, Run::Absent), format!("create {}", run::name("payments/Deployment/api")));
+    let ours = run_of("we-1", "u-1", &going());
+    assert_eq!(step(&job_of("we-9", &kept), Run::There(&ours)), "write Running ExecutionCreated");
 }
