@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::run;
 use super::status::StatusChange;
 use crate::api::facts::{Commission, ObjectKey, Target, Timestamp};
-use crate::api::tekton::{PipelineRun, TaskRun};
+use crate::api::tekton::{Child, PipelineRun, TaskRun};
 use crate::failure::{self, Account, Classification};
 use crate::routing::{End, Hold, Reason, Verdict};
 
@@ -238,6 +238,11 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
     if !claimed(commission) {
         return Step::Claim;
     }
+    if let (Account::Failed(_) | Account::Succeeded, Run::There { run, tasks }) = (seen.account, seen.run)
+        && let Some(until) = tasks_may_be_told(run, tasks, now)
+    {
+        return Step::Rest(Some(until));
+    }
     match (seen.account, seen.run) {
         (Account::Failed(_), Run::There { run, tasks }) => {
             write(StatusChange::failed(commission, seen.account, Some((run, tasks)), now))
@@ -259,6 +264,21 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
             write(StatusChange::failed(commission, &Account::Failed(found), None, now))
         }
     }
+}
+
+/// So long after the end of a run the ends of its tasks are waited for.
+const TASKS: Duration = Duration::from_secs(10);
+
+/// Tekton ends a run that is out of time, or cancelled, before its tasks, and other ends may be told in any order: which task
+/// failed and whether anything ran is known with theirs, and what is written of an end stands. None: nothing more will be told.
+fn tasks_may_be_told(run: &PipelineRun, tasks: &[&TaskRun], now: Timestamp) -> Option<Timestamp> {
+    let ended = run.completed?;
+    let known = || tasks.iter().copied().chain(&run.embedded);
+    let unheard = |child: &Child| child.is_task_run && known().all(|task| task.key.name != child.name);
+    let open = known().any(|task| !task.ended()) || run.children.iter().any(unheard);
+    let until = ended.checked_add(TASKS).ok()?;
+    let soon = now.checked_add(CLOCKS).ok()?;
+    (open && now < until && ended <= soon).then_some(until)
 }
 
 /// Ended: its run goes when its time is over, and then nothing keeps it.

@@ -203,7 +203,7 @@ fn execution(run: &PipelineRun, tasks: Tasks<'_>) -> Map<String, Value> {
     }
     let done = tasks.iter().filter(|task| task.succeeded()).count();
     members.insert("completedTasks".into(), json!(done));
-    members.insert("totalTasks".into(), json!(run.children.len()));
+    members.insert("totalTasks".into(), json!(run.children.len() + run.to_come));
     members
 }
 

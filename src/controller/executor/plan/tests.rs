@@ -1,5 +1,7 @@
 //! Every branch of a plan: a row is what is stored, what stands under the run's name, and the one step that follows.
 
+mod ends;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
