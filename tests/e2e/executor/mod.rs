@@ -7,6 +7,7 @@ mod leader;
 mod life;
 mod proxy;
 mod shapes;
+mod unfit;
 
 use std::time::Instant;
 
