@@ -93,7 +93,7 @@ impl Account {
 
 /// Runs and tasks are told one by one, so that a task may be further than is known, also where quota refused its Pod.
 fn unless_a_task_goes_on(mut found: Classification, tasks: &[&TaskRun]) -> Classification {
-    if let Some(task) = tasks.iter().find(|task| !run::ended(task)).filter(|_| !found.ran) {
+    if let Some(task) = tasks.iter().find(|task| !task.ended()).filter(|_| !found.ran) {
         found.ran = true;
         found.evidence.push(run::not_ended(task));
     }

@@ -58,7 +58,10 @@ pub(super) fn look(attempt: &Attempt, created: Option<Timestamp>, left_over: boo
         _ if condition.failed() => (Standing::Failed, scene.failed(class)),
         _ => (Standing::Pending, scene.failed(class)),
     };
-    let step = scene.failing_step();
+    // What Tekton ended while another step waited did not fail; where all was to end, it is what there was to wait for.
+    let stopped = matches!(class, Class::Cancelled | Class::Timeout);
+    let aside = |step: &&Container| step.terminated().is_some_and(started::by_tekton);
+    let step = scene.failing_step().filter(|step| stopped || !aside(step));
     let said = text::exit(&condition.message);
     Some(Finding {
         standing,

@@ -199,13 +199,13 @@ impl<'a> Scene<'a> {
     fn goes_on(&self) -> Option<Evidence> {
         let refused = |task: &TaskRun| &*task.last.condition.reason == "ExceededResourceQuota" && !task.last.has_pod;
         let counted = text::counts(&self.condition.message).is_some();
-        let over = |task: &TaskRun| ended(task) || refused(task) || counted && kept_from_work(task);
+        let over = |task: &TaskRun| task.ended() || refused(task) || counted && kept_from_work(task);
         self.tasks.iter().find(|task| !over(task)).map(|task| not_ended(task))
     }
 
     /// The run counts more tasks than are known to have ended.
     fn uncounted(&self) -> Option<Evidence> {
-        let known = self.tasks.iter().filter(|task| ended(task) || kept_from_work(task)).count();
+        let known = self.tasks.iter().filter(|task| task.ended() || kept_from_work(task)).count();
         let told = text::counts(&self.condition.message)?.completed;
         let missing = !self.tasks.is_empty() && usize::try_from(told).is_ok_and(|told| told > known);
         missing.then(|| self.source.says(Weight::Doubt, format!("{told} tasks completed, and {known} are known")))
@@ -225,10 +225,6 @@ impl<'a> Scene<'a> {
     }
 }
 
-pub(super) fn ended(task: &TaskRun) -> bool {
-    task.last.condition.succeeded() || task.last.condition.failed()
-}
-
 /// It lost its condition, and the kubelet says of each of its steps what kept it from being.
 fn kept_from_work(task: &TaskRun) -> bool {
     let kept =
@@ -243,7 +239,7 @@ pub(super) fn not_ended(task: &TaskRun) -> Evidence {
 
 /// Of several copies of one task the one that says most: that it ran, then that it ended; else the last.
 fn of_copies(given: Vec<&TaskRun>) -> Vec<&TaskRun> {
-    let rank = |task: &TaskRun| (started::task(task).map(|found| Reverse(found.weight)), ended(task));
+    let rank = |task: &TaskRun| (started::task(task).map(|found| Reverse(found.weight)), task.ended());
     let mut tasks: BTreeMap<&ObjectKey, &TaskRun> = BTreeMap::new();
     for task in given {
         tasks

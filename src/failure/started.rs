@@ -90,9 +90,13 @@ fn now(container: &Container, created: Option<Timestamp>) -> Started {
 }
 
 fn rewritten(end: &Terminated, created: Option<Timestamp>) -> bool {
-    let by_tekton = table::task_run(&end.reason).is_some();
     let never = end.started.is_none_or(|at| at == Timestamp::UNIX_EPOCH || Some(at) == created);
-    by_tekton && never && end.exit_code == Some(1)
+    by_tekton(end) && never
+}
+
+/// Tekton's own word for the end of a container that it ended, or that never was.
+pub(super) fn by_tekton(end: &Terminated) -> bool {
+    table::task_run(&end.reason).is_some() && end.exit_code == Some(1)
 }
 
 /// The container that the controller's words tell of, and how much they say; nobody is believed against the record of

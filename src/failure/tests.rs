@@ -33,7 +33,7 @@ fn fault(case: &Case, found: &Classification) -> Option<String> {
             "step" => found.step.as_deref().map(Value::from),
             _ => found.exit_code.map(Value::from),
         };
-        got.as_ref() == Some(expected)
+        got.unwrap_or_default() == *expected
     };
     (!well || !case.fixed.iter().all(same))
         .then(|| format!("{}: {:?} ran {}: {found:?}", case.name, case.reasons, case.ran))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{Place, Stage};
 use crate::support::pods::{Play, Player};
-use crate::support::tekton::{done, succeeded};
+use crate::support::tekton::{answer, done, no_such_bundle, succeeded};
 use crate::support::try_eventually;
 
 /// All scenes run at once on a machine that may be busy; one alone takes seconds.
@@ -160,7 +160,7 @@ impl Playing {
                 patch(&self.tasks, &format!("{}-{task}", self.name), json!({"timeout": "1s"})).await
             }
             Act::Cancel => patch(&self.runs, self.name, json!({"status": "Cancelled"})).await,
-            Act::Unresolved => self.unresolve().await,
+            Act::Unresolved => answer(&self.requests, self.name, no_such_bundle()).await,
         }
     }
 
@@ -171,23 +171,6 @@ impl Playing {
             if condition["reason"] == reason { Ok(()) } else { Err(condition.to_string()) }
         })
         .await
-    }
-
-    async fn unresolve(&self) -> Result<(), String> {
-        // Tekton's first write to a request, when it comes late, takes an answer away again.
-        let first = || async {
-            let all = self.requests.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-            let begun = all.items.into_iter().find(|request| succeeded(&request.data)["status"] == "Unknown");
-            begun.and_then(|request| request.metadata.name).ok_or_else(|| "no ResolutionRequest under way".to_owned())
-        };
-        let name = try_eventually("Tekton asks the resolver", STORED, first).await?;
-        let condition = json!({
-            "type": "Succeeded", "status": "False", "reason": "ResolutionFailed",
-            "message": "error getting \"bundleresolver\" \"team/fix\": cannot retrieve the oci image: 404 Not Found",
-        });
-        let status = Patch::Merge(json!({"status": {"conditions": [condition]}}));
-        let written = self.requests.patch_status(&name, &PatchParams::default(), &status).await;
-        written.map(drop).map_err(|error| error.to_string())
     }
 
     /// Waits for the end of the run and of its TaskRuns: after a timeout the run ends first.

@@ -33,6 +33,10 @@ impl Stage {
         Some(Self { _tekton: tekton, server })
     }
 
+    pub fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
     /// Keeps the logs if the scenes did not come to an end.
     pub fn finish(self, well: bool) {
         if !well {

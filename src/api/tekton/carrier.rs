@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Condition, Job, Origin, PipelineRun, Pod, Status, TaskRun};
+use super::{Child, Condition, Job, Origin, PipelineRun, Pod, Status, TaskRun};
 use crate::api::facts::{ObjectKey, Timestamp};
 
 /// `spec.workflowRef.executionEngine`, as far as it is carried out here.
@@ -145,7 +145,7 @@ impl Carrier {
     #[must_use]
     pub fn tasks(&self) -> (usize, usize) {
         match self {
-            Self::Pipeline(run, tasks) => (tasks.iter().filter(|task| task.succeeded()).count(), run.children.len()),
+            Self::Pipeline(run, tasks) => (tasks.iter().filter(|task| task.succeeded()).count(), run.children.len() + run.to_come),
             Self::Job(job, _) => (usize::from(job.complete), 1),
         }
     }
@@ -159,17 +159,30 @@ impl Carrier {
         }
     }
 
-    /// It ended, and the last word of a Pod of it is still on its way: the two come by streams of their own.
+    /// A part of it is known that has not ended.
     #[must_use]
-    pub fn parts_are_behind(&self) -> bool {
+    pub fn has_open_parts(&self) -> bool {
         match self {
-            Self::Pipeline(..) => false,
-            Self::Job(job, pods) => {
-                let known = i64::try_from(pods.len()).unwrap_or(i64::MAX);
-                job.ended && (known < job.pods || pods.iter().any(|pod| !pod.ended))
-            }
+            Self::Pipeline(run, tasks) => known(run, tasks).any(|task| !task.ended()),
+            Self::Job(_, pods) => pods.iter().any(|pod| !pod.ended),
         }
     }
+
+    /// It refers to a part of which nothing is known.
+    #[must_use]
+    pub fn has_unknown_parts(&self) -> bool {
+        match self {
+            Self::Pipeline(run, tasks) => {
+                let unheard = |child: &Child| child.is_task_run && known(run, tasks).all(|task| task.key.name != child.name);
+                run.children.iter().any(unheard)
+            }
+            Self::Job(job, pods) => i64::try_from(pods.len()).is_ok_and(|known| known < job.pods),
+        }
+    }
+}
+
+fn known<'a>(run: &'a PipelineRun, tasks: &'a [Arc<TaskRun>]) -> impl Iterator<Item = &'a TaskRun> {
+    tasks.iter().map(AsRef::as_ref).chain(&run.embedded)
 }
 
 impl fmt::Display for Carrier {

@@ -22,6 +22,8 @@ pub struct PipelineRun {
     pub completed: Option<Timestamp>,
     /// `childReferences` in their order; in v1beta1 also the names of the statuses that it keeps inside.
     pub children: Vec<Child>,
+    /// Tasks of the pipeline to which no child belongs: they come later, or are skipped.
+    pub to_come: usize,
     /// `skippedTasks[].reason`.
     pub skipped: Vec<Box<str>>,
     /// Tasks of the pipeline whose failure is passed over (`onError: continue`).
@@ -68,6 +70,10 @@ impl PipelineRun {
             children.push(Child { name, is_task_run: false, pipeline_task: None });
         }
         let pipeline = status.pipeline_spec.0.unwrap_or_default();
+        let planned: Vec<_> = [pipeline.tasks, pipeline.finally].into_iter().flat_map(Objects::readable).collect();
+        let begun: BTreeSet<&str> = children.iter().filter_map(|child| child.pipeline_task.as_deref()).collect();
+        let begins = |task: &&StoredPipelineTask| task.name.0.as_deref().is_some_and(|name| !begun.contains(name));
+        let to_come = planned.iter().filter(begins).count();
         Some(Self {
             uid: meta.uid(),
             origin: Origin::of(&meta),
@@ -76,10 +82,10 @@ impl PipelineRun {
             started: time(&status.start_time),
             completed: time(&status.completion_time),
             children,
+            to_come,
             skipped: status.skipped_tasks.readable().filter_map(|task| said(task.reason)).collect(),
-            ignored: [pipeline.tasks, pipeline.finally]
+            ignored: planned
                 .into_iter()
-                .flat_map(Objects::readable)
                 .filter(|task| task.on_error.0.as_deref() == Some("continue"))
                 .filter_map(|task| said(task.name))
                 .collect(),

@@ -58,6 +58,11 @@ impl TaskRun {
         self.last.condition.succeeded()
     }
 
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.last.condition.succeeded() || self.last.condition.failed()
+    }
+
     /// A status that v1beta1 kept inside of the PipelineRun, and what ran for the conditions of the task.
     pub(super) fn embedded(
         key: ObjectKey,

@@ -243,11 +243,15 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
     if !claimed(commission) {
         return Step::Claim;
     }
+    if let Run::There(run) = seen.run
+        && let Some(until) = parts_may_be_told(seen.account, run, now)
+    {
+        return Step::Rest(Some(until));
+    }
     match (seen.account, seen.run) {
-        (Account::Failed(_), Run::There(run)) => match behind(run, now) {
-            Some(soon) => Step::Rest(Some(soon)),
-            None => write(StatusChange::failed(commission, seen.account, Some(run), now)),
-        },
+        (Account::Failed(_), Run::There(run)) => {
+            write(StatusChange::failed(commission, seen.account, Some(run), now))
+        }
         (Account::Succeeded, Run::There(run)) => write(StatusChange::completed(commission, run, now)),
         (Account::GoesOn { .. }, Run::There(run)) => {
             StatusChange::progress(commission, run, now).map_or(Step::Rest(None), write)
@@ -267,14 +271,22 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
     }
 }
 
-/// So long the last word of a Pod may be on its way when its Job has ended.
-const LAST_WORD: Duration = Duration::from_secs(2);
+/// So long after the end of a run the ends of its parts are waited for.
+const PARTS: Duration = Duration::from_secs(5);
 
-/// The run has ended, and what tells why may come in a moment.
-fn behind(run: &Carrier, now: Timestamp) -> Option<Timestamp> {
-    let soon = run.completed()?.checked_add(LAST_WORD).ok()?;
-    let near = soon > now && soon <= now.checked_add(LAST_WORD * 2).ok()?;
-    (near && run.parts_are_behind()).then_some(soon)
+/// Tekton ends a run that is out of time, or cancelled, before its tasks, and runs and parts come by streams of their own: which
+/// part failed and whether anything ran is known with theirs, and what is written of an end stands. None: nothing more will be
+/// told, or nothing that counts.
+fn parts_may_be_told(account: &Account, run: &Carrier, now: Timestamp) -> Option<Timestamp> {
+    let open = match account {
+        Account::Failed(_) => run.has_open_parts() || run.has_unknown_parts(),
+        Account::Succeeded => run.has_open_parts(),
+        _ => false,
+    };
+    let ended = run.completed()?;
+    let until = ended.checked_add(PARTS).ok()?;
+    let soon = now.checked_add(CLOCKS).ok()?;
+    (open && now < until && ended <= soon).then_some(until)
 }
 
 /// Ended: its run goes when its time is over, and then nothing keeps it.

@@ -8,6 +8,7 @@ mod leader;
 mod life;
 mod proxy;
 mod shapes;
+mod unfit;
 
 use std::time::Instant;
 

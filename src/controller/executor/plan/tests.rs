@@ -1,5 +1,7 @@
 //! Every branch of a plan: a row is what is stored, what stands under the run's name, and the one step that follows.
 
+mod ends;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -530,28 +532,6 @@ fn a_job_goes_the_way_of_a_pipeline_run() {
         (engine("Running"), Some(Ok(&failed)), found(), "write Failed Unknown WorkflowFailed"),
         (engine("Completed"), Some(Ok(&well)), Account::Unknown, "delete wfe-x r-1"),
     ]);
-}
-
-/// Jobs and Pods come by streams of their own: why it failed may come a moment after that it did.
-#[test]
-fn a_failed_job_is_told_when_its_pods_were_heard_or_a_moment_has_passed() {
-    let step = |seconds: i64, pods: Vec<&str>| {
-        let status = json!({"startTime": stamp(-90), "failed": 1, "conditions": over("Failed", "BackoffLimitExceeded", seconds)});
-        let Carrier::Job(job, _) = job(&status) else { unreachable!("a Job") };
-        let pod = |phase: &str| {
-            let pod = json!({"metadata": {"namespace": "runs", "name": "p"}, "status": {"phase": phase}});
-            Arc::new(crate::api::tekton::Pod::from_json(&pod.to_string()).unwrap())
-        };
-        let run = Carrier::Job(job, pods.into_iter().map(pod).collect());
-        let account = Account::Failed(failure::of_condition("Failed", "m", true));
-        told(&Row { execution: phase("Running"), hold: None, run: Some(Ok(&run)), account }.step())
-    };
-    let written = "write Failed Unknown WorkflowFailed";
-    assert_eq!(step(0, vec![]), "rest until 2");
-    assert_eq!(step(-1, vec!["Running"]), "rest until 1");
-    assert_eq!(step(0, vec!["Failed"]), written);
-    assert_eq!(step(-2, vec![]), written);
-    assert_eq!(step(60, vec![]), written, "a clock that is ahead makes nobody wait");
 }
 
 #[test]

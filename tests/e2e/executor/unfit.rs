@@ -1,0 +1,65 @@
+//! What this executor can never run: it is said with what to do, and nothing is made for it.
+
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use super::{CONFIG, Tekton, allow_executing};
+use crate::conversion::{HUB, hub_wfe};
+use crate::runs::install_tekton;
+use crate::stage::{self, GATE, Stage, World};
+use crate::support::{self, ACTION, Options, eventually};
+
+/// Both versions, stored as v1beta1: the older one has no place for a cluster.
+async fn own() -> Option<Stage> {
+    let server = support::own_bench_or_skip(Options::default().user(GATE, &[])).await?;
+    install_tekton(&server, "v1").await;
+    allow_executing(&server).await;
+    let gate = stage::start_gate(&server, CONFIG).await;
+    server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();
+    gate.ready().await;
+    Some(Stage { gate, server })
+}
+
+#[tokio::test]
+async fn another_engine_and_another_cluster() {
+    let Some(stage) = own().await else { return };
+    let world = World::new(&stage.server, "unfit").await;
+    let tekton = Tekton::of(&stage.server).await;
+    let rows: [(&str, fn(&mut Value), &str, &[&str]); 2] = [
+        (
+            "engine",
+            |spec| spec["workflowRef"]["executionEngine"] = json!("ansible"),
+            "UnsupportedEngine",
+            &["executionEngine \"ansible\"", "is not carried out here"],
+        ),
+        (
+            "cluster",
+            |spec| spec["target"]["clusterID"] = json!("east"),
+            "ConfigurationError",
+            &["the target is in cluster east", "this executor serves its own cluster only"],
+        ),
+    ];
+    for (name, unfit, reason, words) in rows {
+        world.request(name, name, json!({"overallPhase": "Analyzing"})).await;
+        let mut object = hub_wfe(&world.namespace, name, name, &world.target(name));
+        unfit(&mut object["spec"]);
+        world.admitted(&object).await;
+        let api = world.api_in(HUB, "WorkflowExecution");
+        let failed = eventually("it is refused", ACTION, || async {
+            let object = api.get(name).await.unwrap();
+            let ended = object.data["status"]["phase"] == "Failed";
+            if ended { Ok(object) } else { Err(format!("{object:?}\n{}", stage.gate.process.log_tail(9))) }
+        })
+        .await;
+        let status = &failed.data["status"];
+        let (failure, message) = (&status["failure"], status["failure"]["message"].as_str().unwrap_or_default());
+        assert_eq!((&status["failureReason"], &failure["reason"]), (&json!(reason), &json!(reason)), "{status}");
+        assert!(!failure["wasExecutionFailure"].as_bool().unwrap_or_default(), "{status}");
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        assert!(status["completionTime"].is_string() && status["execution"]["ref"].is_null(), "{status}");
+        // Nothing keeps it, since nothing was made for it.
+        assert_eq!(failed.metadata.finalizers.unwrap_or_default(), Vec::<String>::new());
+    }
+    let runs = tekton.0.list(&ListParams::default()).await.unwrap().items;
+    assert!(runs.is_empty(), "{runs:?}");
+}
