@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use lockkeeper::api::facts::{ObjectKey, ReadError, RemediationRequest, Target, WorkflowExecution};
-use lockkeeper::api::tekton::{Job, PipelineRun, Pod, TaskRun};
+use lockkeeper::api::tekton::{Engine, Job, PipelineRun, Pod, TaskRun};
 use lockkeeper::cluster::{Index, Input, Seen, Tracked};
 use lockkeeper::failure::{Account, Reason, Weight};
 use lockkeeper::routing::{self, Policy, Request};
@@ -506,6 +506,8 @@ fn what_the_pods_of_a_job_said_last_counts_as_long_as_it_is_there() {
     put::<Job>(&index, &late());
     let Account::Failed(failed) = account(&index) else { panic!() };
     assert_eq!((failed.reason, failed.ran), (Reason::ResourceExhausted, false), "it never was on a node");
+    let known = index.run(Engine::Job, &key(RUNS, "wfe-1")).unwrap();
+    assert!(!known.has_open_parts() && !known.has_unknown_parts(), "nothing more will be told of it");
     // One that vanished between two lists may have been.
     put::<Pod>(&index, &pod("q", &unplaced()));
     put::<Job>(&index, &job(&job_failed(&json!({"failed": 2}))));

@@ -14,7 +14,6 @@ use crate::failure::{self, Account, Evidence};
 impl Carries for PipelineRun {
     type Part = TaskRun;
     const ENGINE: Engine = Engine::Tekton;
-    const OUTLIVES_PARTS: bool = false;
 
     fn uid(&self) -> &str {
         &self.uid
@@ -52,6 +51,10 @@ impl Carries for PipelineRun {
         self.children.iter().all(|child| tasks.iter().any(|task| task.key.name == child.name))
     }
 
+    fn departed(_: &TaskRun) -> Option<TaskRun> {
+        None
+    }
+
     fn run_of(part: &TaskRun) -> Option<ObjectKey> {
         part.run_key()
     }
@@ -68,7 +71,6 @@ impl Carries for PipelineRun {
 impl Carries for Job {
     type Part = Pod;
     const ENGINE: Engine = Engine::Job;
-    const OUTLIVES_PARTS: bool = true;
 
     fn uid(&self) -> &str {
         &self.uid
@@ -105,6 +107,11 @@ impl Carries for Job {
 
     fn all_known(&self, pods: &[Arc<Pod>]) -> bool {
         i64::try_from(pods.len()).is_ok_and(|known| known >= self.pods)
+    }
+
+    /// It is at work no longer, whatever it said.
+    fn departed(pod: &Pod) -> Option<Pod> {
+        Some(Pod { ended: true, ..pod.clone() })
     }
 
     fn run_of(part: &Pod) -> Option<ObjectKey> {

@@ -24,8 +24,6 @@ const DEPARTED: usize = 8;
 pub(super) trait Carries: Tracked {
     type Part: Tracked;
     const ENGINE: Engine;
-    /// Its controller takes parts away while it is there: what they said last counts as long as it is.
-    const OUTLIVES_PARTS: bool;
 
     fn uid(&self) -> &str;
     fn origin(&self) -> &Origin;
@@ -39,6 +37,8 @@ pub(super) trait Carries: Tracked {
     fn refers_to(&self) -> impl Iterator<Item = &str>;
     /// Of no part of it nothing is known.
     fn all_known(&self, parts: &[Arc<Self::Part>]) -> bool;
+    /// What counts of a part that goes, as long as its run is there: where its controller takes parts away, what it said last.
+    fn departed(part: &Self::Part) -> Option<Self::Part>;
     /// The run that a part says it belongs to.
     fn run_of(part: &Self::Part) -> Option<ObjectKey>;
 
@@ -362,10 +362,10 @@ impl World {
     /// A part is about to go for good; its last state is known.
     pub(super) fn part_departs<K: Carries>(&mut self, key: &ObjectKey) {
         let runs = K::of_mut(self);
-        let Some(part) = runs.parts.get(key).filter(|_| K::OUTLIVES_PARTS) else { return };
+        let Some(part) = runs.parts.get(key).as_deref().and_then(K::departed) else { return };
         if let Some(run) = K::run_of(&part).filter(|run| runs.runs.holds(run)) {
             let departed = runs.departed.entry(run).or_default();
-            departed.push(part);
+            departed.push(Arc::new(part));
             // One that is made again and again: the latest tell.
             if departed.len() > DEPARTED {
                 departed.remove(0);

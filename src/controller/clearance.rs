@@ -51,15 +51,10 @@ impl Clearance {
 
     async fn work(&self, queue: &Queue) {
         let retries = Retries::default();
-        let mut objects = None;
+        let objects = Objects::of("clearance", self.client.clone(), &self.identity);
         loop {
             let key = queue.next().await;
-            // Which version is served is asked when it counts.
-            let objects = match &mut objects {
-                Some(objects) => objects,
-                none => none.insert(Objects::of("clearance", self.client.clone(), &self.identity).await),
-            };
-            match visit(objects, &key).await {
+            match visit(&objects, &key).await {
                 Ok(()) => retries.forget(&key),
                 Err(error) => {
                     let wait = retries.after(&key, &error);

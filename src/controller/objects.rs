@@ -2,7 +2,7 @@
 //! hub's form; what is said of its status is written in the form that it is stored in, whichever of the three that is.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
@@ -19,6 +19,9 @@ use crate::line::one_line;
 
 /// No call lasts longer: a leader that was cut off must know what it still does.
 const CALL: Duration = Duration::from_secs(8);
+
+/// Whether the hub's version is served by now is asked so often.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Of an answer that is no JSON.
 const TEXT_MAX_CHARS: usize = 200;
@@ -173,8 +176,9 @@ fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
 #[derive(Clone)]
 pub struct Objects {
     client: Client,
-    /// Asked for anew where it is served no longer.
-    version: Arc<Mutex<Version>>,
+    /// And when that was asked: by the first call, since before an object is there its kind may not be; anew where it is served
+    /// no longer, and from time to time where a better one may come.
+    version: Arc<Mutex<Option<(Version, Instant)>>>,
     identity: String,
     who: &'static str,
 }
@@ -184,9 +188,8 @@ const REQUESTS: &str = "remediationrequests";
 
 impl Objects {
     /// Calls in the name of one loop, in the version that this cluster serves best: the hub's, where it is served.
-    pub async fn of(who: &'static str, client: Client, identity: &str) -> Self {
-        let version = Arc::new(Mutex::new(served(&client).await));
-        Self { client, version, identity: identity.to_owned(), who }
+    pub fn of(who: &'static str, client: Client, identity: &str) -> Self {
+        Self { client, version: Arc::default(), identity: identity.to_owned(), who }
     }
 
     fn manager(&self) -> String {
@@ -222,13 +225,24 @@ impl Objects {
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
 
+    async fn look(&self) -> Version {
+        let version = served(&self.client).await;
+        *self.version.lock() = Some((version, Instant::now()));
+        version
+    }
+
     async fn get(&self, plural: &str, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
-        let version = *self.version.lock();
+        let known = *self.version.lock();
+        let known = known.filter(|(version, asked)| *version == Version::V1beta1 || asked.elapsed() < LOOK);
+        let version = match known {
+            Some((version, _)) => version,
+            None => self.look().await,
+        };
         match self.call(Method::GET, &path(version, plural, key), "", None).await {
             Ok(text) => Stored::read(&text).map(Some),
             // Of an object that is not there the API server says so; this is the path that is not.
             Err(Failed::Refused { code: 404, reason, .. }) if reason.is_empty() => {
-                *self.version.lock() = served(&self.client).await;
+                self.look().await;
                 Err(Failed::Behind(format!("{} is not served any more", version.as_str())))
             }
             Err(error) if error.code() == 404 => Ok(None),

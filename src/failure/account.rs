@@ -62,7 +62,7 @@ impl Account {
         if *self == (Self::Gone { ran: false }) && found.in_doubt() {
             found.ran = false;
             found.evidence.retain(|evidence| evidence.weight != Weight::Doubt);
-            found.evidence.push(Source::nameless("run").says(Weight::Run, "went before anything of it ran"));
+            found.evidence.push(Source::nameless("its run").says(Weight::Run, "went before anything of it ran"));
         }
         found
     }
@@ -72,7 +72,7 @@ impl Account {
     #[must_use]
     pub fn against_failed(&self, reason: Reason, message: &str) -> Option<Classification> {
         let ran = |message: &str, says: &str| {
-            let says = Source::nameless("run").says(Weight::Run, says);
+            let says = Source::nameless("its run").says(Weight::Run, says);
             Some(Classification::of_whole(reason, true, message, vec![says]))
         };
         match self {

@@ -28,7 +28,7 @@ pub fn of_condition(reason: &str, message: &str, started: bool) -> Classificatio
 /// Judges a run of which nothing at all is told: that it ran cannot be excluded.
 #[must_use]
 pub fn of_nothing(message: &str) -> Classification {
-    let doubt = Source::nameless("run").says(Weight::Doubt, "there was a run, and nothing is known of it");
+    let doubt = Source::nameless("its run").says(Weight::Doubt, "there was a run, and nothing is known of it");
     Classification::of_whole(Unknown, true, message, vec![doubt])
 }
 
@@ -40,7 +40,7 @@ pub fn of_gone(ran: bool) -> Classification {
     } else {
         "it went before anything of it ran"
     };
-    let said = Source::nameless("run").says(if ran { Weight::Doubt } else { Weight::Run }, says);
+    let said = Source::nameless("its run").says(if ran { Weight::Doubt } else { Weight::Run }, says);
     Classification::of_whole(Unknown, ran, "its run was deleted before it ended", vec![said])
 }
 

@@ -67,7 +67,7 @@ impl Classification {
     /// It never was an attempt: another execution had the target.
     #[must_use]
     pub fn duplicate(message: &str) -> Self {
-        let said = Source::nameless("run").says(Weight::Run, message);
+        let said = Source::nameless("target").says(Weight::Run, message);
         Self::of_whole(Reason::Deduplicated, false, message, vec![said])
     }
 

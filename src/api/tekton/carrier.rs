@@ -145,7 +145,9 @@ impl Carrier {
     #[must_use]
     pub fn tasks(&self) -> (usize, usize) {
         match self {
-            Self::Pipeline(run, tasks) => (tasks.iter().filter(|task| task.succeeded()).count(), run.children.len() + run.to_come),
+            Self::Pipeline(run, tasks) => {
+                (tasks.iter().filter(|task| task.succeeded()).count(), run.children.len() + run.to_come)
+            }
             Self::Job(job, _) => (usize::from(job.complete), 1),
         }
     }
@@ -173,7 +175,8 @@ impl Carrier {
     pub fn has_unknown_parts(&self) -> bool {
         match self {
             Self::Pipeline(run, tasks) => {
-                let unheard = |child: &Child| child.is_task_run && known(run, tasks).all(|task| task.key.name != child.name);
+                let unheard =
+                    |child: &Child| child.is_task_run && known(run, tasks).all(|task| task.key.name != child.name);
                 run.children.iter().any(unheard)
             }
             Self::Job(job, pods) => i64::try_from(pods.len()).is_ok_and(|known| known < job.pods),

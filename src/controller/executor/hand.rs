@@ -43,7 +43,7 @@ pub struct Executor {
 impl Executor {
     /// Until it is dropped.
     pub async fn run(&self) {
-        let objects = Objects::of("executor", self.client.clone(), &self.identity).await;
+        let objects = Objects::of("executor", self.client.clone(), &self.identity);
         Hands { executor: self, objects, retries: Retries::default(), waiting: Mutex::default() }.run().await;
     }
 }

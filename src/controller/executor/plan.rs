@@ -249,9 +249,7 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
         return Step::Rest(Some(until));
     }
     match (seen.account, seen.run) {
-        (Account::Failed(_), Run::There(run)) => {
-            write(StatusChange::failed(commission, seen.account, Some(run), now))
-        }
+        (Account::Failed(_), Run::There(run)) => write(StatusChange::failed(commission, seen.account, Some(run), now)),
         (Account::Succeeded, Run::There(run)) => write(StatusChange::completed(commission, run, now)),
         (Account::GoesOn { .. }, Run::There(run)) => {
             StatusChange::progress(commission, run, now).map_or(Step::Rest(None), write)

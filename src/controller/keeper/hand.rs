@@ -34,7 +34,7 @@ pub struct Keeper {
 impl Keeper {
     /// Until it is dropped.
     pub async fn run(&self) {
-        let objects = Objects::of("routing-keeper", self.client.clone(), &self.identity).await;
+        let objects = Objects::of("routing-keeper", self.client.clone(), &self.identity);
         Hand { keeper: self, objects }.run().await;
     }
 }

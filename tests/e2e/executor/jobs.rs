@@ -6,14 +6,14 @@ use k8s_openapi::api::core::v1::{Binding, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{CONFIG, Tekton, allow_executing, ends};
+use super::{CONFIG, Tekton, allow_executing, ends, ends_within};
 use crate::conversion::hub_wfe;
 use crate::runs::{RUNS, install_tekton};
 use crate::stage::{self, GATE, Stage, World, in_seconds};
 use crate::support::controllers::Controllers;
 use crate::support::{self, ACTION, ADMIN, ApiServer, Options, eventually};
 
-/// The controllers learn first what there is.
+/// The controllers learn first what there is, and look at a Job that is late when they come to it.
 const FIRST: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What is acted on in the namespace of the runs.
@@ -198,7 +198,7 @@ async fn a_job_that_is_late_ran_only_where_its_pod_did() {
     let working = jobs.placed(&at_work).await;
     jobs.say(&working, "Running", running()).await;
 
-    let status = ends(&stage, &world, "unplaced", "Failed").await.data["status"].clone();
+    let status = ends_within(&stage, &world, "unplaced", "Failed", FIRST).await.data["status"].clone();
     assert_eq!(failure(&status), ("ResourceExhausted", false, "", None), "{status}");
     eventually("its Pod is told to end", FIRST, || async {
         let pod = jobs.pods.get(working.metadata.name.as_deref().unwrap()).await.map_err(|error| error.to_string())?;
@@ -210,7 +210,7 @@ async fn a_job_that_is_late_ran_only_where_its_pod_did() {
     assert_eq!(phase, "Running");
     jobs.say(&working, "Failed", terminated(143, "Error")).await;
     jobs.reap(&working).await;
-    let status = ends(&stage, &world, "at-work", "Failed").await.data["status"].clone();
+    let status = ends_within(&stage, &world, "at-work", "Failed", FIRST).await.data["status"].clone();
     let (reason, ran, ..) = failure(&status);
     assert_eq!((reason, ran), ("DeadlineExceeded", true), "{status}");
     drop(controllers);

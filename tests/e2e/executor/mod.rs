@@ -10,7 +10,7 @@ mod proxy;
 mod shapes;
 mod unfit;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -66,7 +66,7 @@ impl Tekton {
         self.run_on_within(target, ACTION).await
     }
 
-    async fn run_on_within(&self, target: &str, time: std::time::Duration) -> DynamicObject {
+    async fn run_on_within(&self, target: &str, time: Duration) -> DynamicObject {
         let name = lockkeeper::controller::executor::run_name(target);
         eventually("the run is there", time, || async { self.0.get(&name).await }).await
     }
@@ -82,8 +82,12 @@ fn condition(status: &str, reason: &str, message: &str) -> Value {
 }
 
 async fn ends(stage: &Stage, world: &World<'_>, name: &str, phase: &str) -> DynamicObject {
+    ends_within(stage, world, name, phase, ACTION).await
+}
+
+async fn ends_within(stage: &Stage, world: &World<'_>, name: &str, phase: &str, time: Duration) -> DynamicObject {
     let api = world.api("WorkflowExecution");
-    eventually("it ended", ACTION, || async {
+    eventually("it ended", time, || async {
         let object = api.get(name).await.unwrap();
         if object.data["status"]["phase"] == phase {
             Ok(object)

@@ -155,7 +155,7 @@ async fn one_that_is_given_up_while_its_run_goes_on_says_so() {
     let mut sent = failed("Unknown", false);
     sent["failureDetails"]["message"] = json!("PipelineRun was deleted externally");
     let told = world.kubectl_patch(WORKFLOW_CONTROLLER, "we", &sent, &[]).await.expect_success();
-    assert_eq!(told.stderr, "Warning: classification corrected: Unknown: nothing ran → ran (PipelineRun)\n");
+    assert_eq!(told.stderr, "Warning: classification corrected: Unknown: nothing ran → ran (its run)\n");
     let stored = world.status("we").await;
     assert_eq!(reason_and_flag(&stored), ("Unknown", true));
     assert_eq!(stored["failureDetails"]["message"], "PipelineRun was deleted externally; its run goes on");

@@ -22,12 +22,12 @@ fn task(name: &str, status: &str, reason: &str) -> Arc<TaskRun> {
     Arc::new(TaskRun::from_json(&task.to_string()).unwrap())
 }
 
-fn step(run: Carrier) -> String {
-    let account = match &run {
+fn step(run: &Carrier) -> String {
+    let account = match run {
         Carrier::Pipeline(run, tasks) => Account::of(run, tasks.iter().map(AsRef::as_ref), false),
         Carrier::Job(job, pods) => Account::of_job(job, pods.iter().map(AsRef::as_ref), false),
     };
-    told(&Row { execution: phase("Running"), hold: None, run: Some(Ok(&run)), account }.step())
+    told(&Row { execution: phase("Running"), hold: None, run: Some(Ok(run)), account }.step())
 }
 
 #[test]
@@ -54,12 +54,12 @@ fn tasks_are_waited_for_once_their_run_ended_but_not_for_long() {
         (well(-1), vec![], completed),
     ] {
         let run = Carrier::Pipeline(run, tasks.into_iter().cloned().collect());
-        assert_eq!(step(run.clone()), expected, "{run:?}");
+        assert_eq!(step(&run), expected, "{run:?}");
     }
     // It does not say when it ended.
     let mut silent = timeout(-1);
     Arc::make_mut(&mut silent).completed = None;
-    assert_eq!(step(Carrier::Pipeline(silent, vec![goes_on.clone()])), late);
+    assert_eq!(step(&Carrier::Pipeline(silent, vec![goes_on.clone()])), late);
 }
 
 #[test]
@@ -106,6 +106,6 @@ fn pods_are_waited_for_once_their_job_failed_but_not_for_long() {
         (of("Complete", "succeeded", -1, &["Running"]), "rest until 4"),
         (of("Complete", "succeeded", -1, &[]), "write Completed WorkflowCompleted"),
     ] {
-        assert_eq!(step(run.clone()), expected, "{run:?}");
+        assert_eq!(step(&run), expected, "{run:?}");
     }
 }
