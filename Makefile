@@ -75,7 +75,8 @@ $(CACHE)/tools/bin/cargo-llvm-cov:
 
 .PHONY: bench
 bench: ## Benchmarks; figures and their meaning in docs/performance.md
-	$(CARGO) bench --locked
+	@bench="$$($(MAKE) --no-print-directory envtest | tail -n 1)"; \
+	KUBEBUILDER_ASSETS="$$bench" $(CARGO) bench --locked
 
 FUZZ_TARGET ?= classify
 

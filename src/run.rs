@@ -57,7 +57,7 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
 
     let (staleness, staleness_max) = watch::channel(plan.settings.staleness.max.get());
-    let hand = hand(&plan.source, &plan.settings, &index, &policy, &stop);
+    let hand = hand(&plan.source, &plan.settings, &index, &policy, &telemetry, &stop);
     let sources = sources(plan.source, &index, &Pace::within(staleness_max), &plan.settings)?;
 
     let socket =
@@ -112,6 +112,7 @@ fn hand(
     settings: &Settings,
     index: &Arc<Index>,
     policy: &Arc<ArcSwap<crate::routing::Policy>>,
+    telemetry: &Arc<Telemetry>,
     stop: &CancellationToken,
 ) -> futures::future::BoxFuture<'static, ()> {
     let Source::Cluster(client) = source else { return Box::pin(std::future::ready(())) };
@@ -125,25 +126,34 @@ fn hand(
     };
     let rules =
         Rules { namespace: settings.execution.namespace.as_str().into(), cooldown: settings.execution.cooldown.get() };
-    let clearance = Clearance { client: (**client).clone(), identity: identity.clone(), index: index.clone() };
+    let clearance = Clearance {
+        client: (**client).clone(),
+        identity: identity.clone(),
+        index: index.clone(),
+        telemetry: telemetry.clone(),
+    };
     let executor = loops.executor.then(|| Executor {
         client: (**client).clone(),
         identity: identity.clone(),
         index: index.clone(),
         policy: policy.clone(),
         rules,
+        telemetry: telemetry.clone(),
     });
     let keeper = loops.routing_keeper.then(|| Keeper {
         client: (**client).clone(),
         identity,
         index: index.clone(),
         policy: policy.clone(),
+        telemetry: telemetry.clone(),
     });
     let loops = Arc::new((clearance, executor, keeper));
+    let telemetry = telemetry.clone();
     let leading = tokio::spawn(candidate.lead(stop.clone(), move || {
-        let loops = loops.clone();
+        let (loops, telemetry) = (loops.clone(), telemetry.clone());
         // One that ends ends its life as the leader, and none ends by itself.
         async move {
+            let _leading = telemetry.leading();
             let (clearance, executor, keeper) = &*loops;
             let executor = OptionFuture::from(executor.as_ref().map(Executor::run));
             let keeper = OptionFuture::from(keeper.as_ref().map(Keeper::run));

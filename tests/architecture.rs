@@ -18,7 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("cluster", &["api", "routing", "failure", "manifest", "line"]),
     ("migrate", &["api", "convert", "line"]),
     ("webhook", &["api", "convert", "routing", "failure", "status", "cluster", "fault", "telemetry", "config", "line"]),
-    ("controller", &["api", "convert", "routing", "failure", "status", "cluster", "line"]),
+    ("controller", &["api", "convert", "routing", "failure", "status", "cluster", "telemetry", "line"]),
     ("telemetry", &["api", "routing", "failure", "status", "fault", "line"]),
     ("tls", &[]),
     ("config", &["api", "routing", "status", "manifest"]),

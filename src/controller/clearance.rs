@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use tokio::time::Instant;
 
 use super::executor::{Event, StatusChange};
 use super::objects::{Failed, Objects};
 use super::queue::Queue;
 use super::retry::Retries;
+use super::visits::Visits;
 use crate::api::facts::{ObjectKey, Record};
 use crate::cluster::{Changed, Index};
 use crate::status;
+use crate::telemetry::Telemetry;
 
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -24,6 +25,7 @@ pub struct Clearance {
     pub client: Client,
     pub identity: String,
     pub index: Arc<Index>,
+    pub telemetry: Arc<Telemetry>,
 }
 
 impl Clearance {
@@ -50,34 +52,17 @@ impl Clearance {
     }
 
     async fn work(&self, queue: &Queue) {
-        let retries = Retries::default();
+        let (retries, telemetry) = (&Retries::default(), &*self.telemetry);
+        let visits = Visits { queue, retries, telemetry, of: "clearance", failed: "a clearance was not written" };
         let objects = Objects::of("clearance", self.client.clone(), &self.identity);
-        loop {
-            let key = queue.next().await;
-            match visit(&objects, &key).await {
-                Ok(()) => retries.forget(&key),
-                Err(error) => {
-                    let wait = retries.after(&key, &error);
-                    if error.code() != 409 {
-                        tracing::warn!(execution = %key, %error, "a clearance was not written; trying again");
-                    }
-                    queue.add(key.clone(), Instant::now() + wait);
-                }
-            }
-            queue.done(&key);
-        }
+        visits.make(async |key| visit(&objects, &key).await.map(|()| None)).await;
     }
 }
 
 async fn visit(objects: &Objects, key: &ObjectKey) -> Result<(), Failed> {
     let Some(stored) = objects.execution(key).await? else { return Ok(()) };
-    let record = match Record::from_json(&stored.hub.to_string()) {
-        Ok(record) => record,
-        Err(error) => {
-            tracing::warn!(execution = %key, %error, "left alone: it cannot be read");
-            return Ok(());
-        }
-    };
+    let record = Record::from_json(&stored.hub.to_string())
+        .map_err(|error| Failed::LeftAlone(format!("it cannot be read: {error}")))?;
     let Some(clearance) = status::granted(&record, Timestamp::now()) else { return Ok(()) };
     let author = record.cleared_by.unwrap_or_default();
     let event = Event::normal("Cleared", &format!("cleared by {author}: its target may be acted on again"));
@@ -91,10 +76,9 @@ async fn visit(objects: &Objects, key: &ObjectKey) -> Result<(), Failed> {
         Ok(None) => Ok(()),
         // It was asked for by rules that are not those of now; what would change that is another write.
         Err(error @ Failed::Refused { code: 403 | 422, .. }) => {
-            tracing::warn!(execution = %key, %error, "the clearance that its annotation asks for is refused; annotate it anew");
             let note = format!("the clearance that was asked for is refused: {error}");
             objects.tell(&stored, &Event::warning("ClearanceRefused", &note)).await;
-            Ok(())
+            Err(Failed::LeftAlone(format!("{note}; annotate it anew")))
         }
         Err(error) => Err(error),
     }

@@ -210,3 +210,6 @@ impl Sight {
         if holder.is_empty() || holder == identity || now >= self.since + lasts { Move::Take } else { Move::Wait }
     }
 }
+
+#[cfg(test)]
+mod tests;

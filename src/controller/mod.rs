@@ -12,6 +12,7 @@ mod lease;
 mod objects;
 mod queue;
 mod retry;
+mod visits;
 
 /// A name for this life of this replica.
 #[must_use]

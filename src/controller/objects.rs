@@ -39,6 +39,9 @@ pub enum Failed {
     Behind(String),
     #[error("the answer is not what it should be: {0}")]
     Odd(String),
+    /// No retry changes that: who wants it otherwise writes the object anew.
+    #[error("{0}")]
+    LeftAlone(String),
 }
 
 impl Failed {
@@ -46,6 +49,15 @@ impl Failed {
         match self {
             Self::Refused { code, .. } => *code,
             _ => 0,
+        }
+    }
+
+    /// As metrics name it.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::LeftAlone(_) => "left_alone",
+            Self::Refused { code: 409, .. } => "conflict",
+            _ => "retried",
         }
     }
 }

@@ -58,6 +58,20 @@ pub(super) struct Metrics {
     converted: Family<ConversionLabels, Counter>,
     conversion_duration: Histogram,
     conversion_faults: Family<WhyLabels, Counter>,
+    reconciled: Family<ReconcileLabels, Counter>,
+    reconcile_duration: Family<LoopLabels, Histogram, fn() -> Histogram>,
+    leader: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconcileLabels {
+    r#loop: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoopLabels {
+    r#loop: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,10 +129,17 @@ struct BuildLabels {
     version: &'static str,
 }
 
-/// Ends with the request.
-pub struct InFlight(Gauge);
+/// One more in a gauge, until it is dropped.
+pub struct Raised(Gauge);
 
-impl Drop for InFlight {
+impl Raised {
+    fn of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Raised {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -142,6 +163,9 @@ impl Metrics {
             converted: Family::default(),
             conversion_duration: Histogram::new(SECONDS),
             conversion_faults: Family::default(),
+            reconciled: Family::default(),
+            reconcile_duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            leader: Gauge::default(),
             registry: Registry::default(),
         };
         let build = Family::<BuildLabels, Gauge>::default();
@@ -180,6 +204,14 @@ impl Metrics {
             metrics.conversion_duration.clone(),
         );
         r.register("conversion_faults", "Requests without a result", metrics.conversion_faults.clone());
+        r.register("reconcile", "Visits of an object by a loop", metrics.reconciled.clone());
+        r.register_with_unit(
+            "reconcile_duration",
+            "Time of a visit, with its calls",
+            Unit::Seconds,
+            metrics.reconcile_duration.clone(),
+        );
+        r.register("leader", "Whether this replica leads", metrics.leader.clone());
         r.register("build_info", "The build that runs", build);
         Self { registry, ..metrics }
     }
@@ -238,9 +270,17 @@ impl Metrics {
         self.requests.get_or_create(labels).inc();
     }
 
-    pub fn in_flight(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub fn in_flight(&self) -> Raised {
+        Raised::of(&self.in_flight)
+    }
+
+    pub fn leading(&self) -> Raised {
+        Raised::of(&self.leader)
+    }
+
+    pub fn reconciled(&self, r#loop: &'static str, outcome: &'static str, took: Duration) {
+        self.reconcile_duration.get_or_create(&LoopLabels { r#loop }).observe(took.as_secs_f64());
+        self.reconciled.get_or_create(&ReconcileLabels { r#loop, outcome }).inc();
     }
 
     pub fn encode(&self, inputs: &[StateRow], certificates: &[CertificateRow]) -> String {
@@ -268,4 +308,39 @@ impl Metrics {
 
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_leads_as_long_as_it_does() {
+        let metrics = Metrics::new();
+        let leads =
+            || metrics.encode(&[], &[]).lines().find_map(|line| line.strip_prefix("lockkeeper_leader ")?.parse().ok());
+        assert_eq!(leads(), Some(0));
+        let leading = metrics.leading();
+        assert_eq!(leads(), Some(1));
+        drop(leading);
+        assert_eq!(leads(), Some(0));
+    }
+
+    #[test]
+    fn a_visit_is_counted_by_loop_and_outcome() {
+        let metrics = Metrics::new();
+        for (r#loop, outcome) in [("executor", "settled"), ("executor", "settled"), ("routing_keeper", "retried")] {
+            metrics.reconciled(r#loop, outcome, Duration::from_millis(20));
+        }
+        let told = metrics.encode(&[], &[]);
+        for line in [
+            r#"lockkeeper_reconcile_total{loop="executor",outcome="settled"} 2"#,
+            r#"lockkeeper_reconcile_total{loop="routing_keeper",outcome="retried"} 1"#,
+            r#"lockkeeper_reconcile_duration_seconds_count{loop="executor"} 2"#,
+            r#"lockkeeper_reconcile_duration_seconds_bucket{le="0.015",loop="routing_keeper"} 0"#,
+            r#"lockkeeper_reconcile_duration_seconds_bucket{le="0.025",loop="routing_keeper"} 1"#,
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
+        }
+    }
 }

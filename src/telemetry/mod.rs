@@ -1,6 +1,6 @@
 //! What the outside sees of decisions: one log line for each, metrics, probes.
 //!
-//! In: verdicts and faults as values. Out: tracing events, Prometheus text, HTTP probes.
+//! In: verdicts, faults and visits of the loops as values. Out: tracing events, Prometheus text, HTTP probes.
 //! Never: reached through a global; told an object's body, a group or an extra of the caller.
 //! Fails: not at all; what cannot be written is dropped.
 
@@ -11,7 +11,7 @@ mod metrics;
 
 pub use admin::{Admin, Condition, router as admin_router};
 pub use log::{LogFormat, init as init_log};
-pub use metrics::{CertificateRow, ConvertedRow, InFlight, StateRow};
+pub use metrics::{CertificateRow, ConvertedRow, Raised, StateRow};
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -127,8 +127,19 @@ impl Telemetry {
     }
 
     /// Counts one request as in flight until the guard is dropped.
-    pub fn in_flight(&self) -> InFlight {
+    pub fn in_flight(&self) -> Raised {
         self.metrics.in_flight()
+    }
+
+    /// This replica leads until the guard is dropped.
+    #[must_use]
+    pub fn leading(&self) -> Raised {
+        self.metrics.leading()
+    }
+
+    /// Counts a visit of one object by a loop. What failed was logged there, with the object.
+    pub fn reconciled(&self, r#loop: &'static str, outcome: &'static str, took: Duration) {
+        self.metrics.reconciled(r#loop, outcome, took);
     }
 
     /// Says what was repeated and has gone quiet. To be called now and then.

@@ -16,7 +16,7 @@ use super::gate::{Gate, Webhook};
 use crate::api::duration::GoDuration;
 use crate::config::Limits;
 use crate::fault::Fault;
-use crate::telemetry::InFlight;
+use crate::telemetry::Raised;
 
 /// When the answer must be out.
 #[derive(Clone, Copy)]
@@ -120,7 +120,7 @@ impl Intake {
         }
     }
 
-    fn in_flight(&self) -> Option<InFlight> {
+    fn in_flight(&self) -> Option<Raised> {
         match &self.asked {
             For::Reviews(gate) => Some(gate.telemetry.in_flight()),
             For::Conversions(_) => None,

@@ -9,6 +9,7 @@ mod conversion;
 mod dialects;
 mod executor;
 mod gate;
+mod hands_off;
 mod keeper;
 mod lag;
 mod lifecycle;

@@ -10,7 +10,6 @@ use futures::stream::FuturesUnordered;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
 use crate::api::facts::{Commission, ExecutionPhase, ObjectKey, Target};
@@ -19,8 +18,10 @@ use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
+use crate::controller::visits::Visits;
 use crate::failure::Account;
 use crate::routing::{self, Policy, Request, Verdict};
+use crate::telemetry::Telemetry;
 
 /// Executions that are looked at side by side: their calls wait for the API server, not for us.
 const HANDS: usize = 16;
@@ -38,6 +39,7 @@ pub struct Executor {
     pub index: Arc<Index>,
     pub policy: Arc<ArcSwap<Policy>>,
     pub rules: Rules,
+    pub telemetry: Arc<Telemetry>,
 }
 
 impl Executor {
@@ -120,26 +122,9 @@ impl Hands<'_> {
     }
 
     async fn work(&self, queue: &Queue) {
-        loop {
-            let key = queue.next().await;
-            match self.visit(&key).await {
-                Ok(again) => {
-                    self.retries.forget(&key);
-                    if let Some(at) = again {
-                        let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
-                        queue.add(key.clone(), Instant::now() + left);
-                    }
-                }
-                Err(error) => {
-                    let wait = self.retries.after(&key, &error);
-                    if error.code() != 409 {
-                        tracing::warn!(execution = %key, %error, "a step was not taken; trying again");
-                    }
-                    queue.add(key.clone(), Instant::now() + wait);
-                }
-            }
-            queue.done(&key);
-        }
+        let (retries, telemetry) = (&self.retries, &*self.executor.telemetry);
+        let visits = Visits { queue, retries, telemetry, of: "executor", failed: "a step was not taken" };
+        visits.make(async |key| self.visit(&key).await).await;
     }
 
     /// Executions to which a change may mean something.
@@ -161,10 +146,7 @@ impl Hands<'_> {
         for _ in 0..STEPS {
             let commission = match Commission::from_json(&stored.hub.to_string()) {
                 Ok(commission) => commission,
-                Err(error) => {
-                    tracing::warn!(execution = %key, %error, "left alone: it cannot be read");
-                    return Ok(None);
-                }
+                Err(error) => return Err(Failed::LeftAlone(format!("it cannot be read: {error}"))),
             };
             self.waiting.lock().set(key, self.place(&commission).filter(|_| commission.waits()));
             let now = Timestamp::now();

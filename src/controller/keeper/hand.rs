@@ -10,12 +10,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::plan::{Counts, End, Request, Seen, Step, plan, settled};
-use crate::api::facts::{ObjectKey, RemediationRequest, RequestPhase, WorkflowExecution};
+use crate::api::facts::{ObjectKey, ReadError, RemediationRequest, RequestPhase, WorkflowExecution};
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
+use crate::controller::visits::Visits;
 use crate::routing::{self, Policy};
+use crate::telemetry::Telemetry;
 
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -29,6 +31,7 @@ pub struct Keeper {
     pub identity: String,
     pub index: Arc<Index>,
     pub policy: Arc<ArcSwap<Policy>>,
+    pub telemetry: Arc<Telemetry>,
 }
 
 impl Keeper {
@@ -67,21 +70,9 @@ impl Hand<'_> {
     }
 
     async fn work(&self, queue: &Queue) {
-        let retries = Retries::default();
-        loop {
-            let key = queue.next().await;
-            match self.visit(&key).await {
-                Ok(()) => retries.forget(&key),
-                Err(error) => {
-                    let wait = retries.after(&key, &error);
-                    if error.code() != 409 {
-                        tracing::warn!(execution = %key, %error, "its request was not told; trying again");
-                    }
-                    queue.add(key.clone(), Instant::now() + wait);
-                }
-            }
-            queue.done(&key);
-        }
+        let (retries, telemetry) = (&Retries::default(), &*self.keeper.telemetry);
+        let visits = Visits { queue, retries, telemetry, of: "routing_keeper", failed: "its request was not told" };
+        visits.make(async |key| self.visit(&key).await.map(|()| None)).await;
     }
 
     /// What the index knows saves two calls where there is nothing to say; what is said rests on what is stored.
@@ -92,14 +83,10 @@ impl Hand<'_> {
             return Ok(());
         }
         let Some(stored) = self.objects.execution(key).await? else { return Ok(()) };
-        let Some(execution) = readable(key, WorkflowExecution::from_json(&stored.hub.to_string())) else {
-            return Ok(());
-        };
+        let execution = readable(key, WorkflowExecution::from_json(&stored.hub.to_string()))?;
         let parent = execution.parent.key();
         let Some(request) = self.objects.request(&parent).await? else { return Ok(()) };
-        let Some(facts) = readable(&parent, RemediationRequest::from_json(&request.hub.to_string())) else {
-            return Ok(());
-        };
+        let facts = readable(&parent, RemediationRequest::from_json(&request.hub.to_string()))?;
         let shown = Request { facts: &facts, hub: &request.hub };
         let other = shown.execution().filter(|name| *name != &*key.name);
         let other = other.and_then(|name| index.execution(&key.beside(name)));
@@ -173,6 +160,6 @@ impl Hand<'_> {
     }
 }
 
-fn readable<T>(key: &ObjectKey, read: Result<T, crate::api::facts::ReadError>) -> Option<T> {
-    read.inspect_err(|error| tracing::warn!(object = %key, %error, "left alone: it cannot be read")).ok()
+fn readable<T>(key: &ObjectKey, read: Result<T, ReadError>) -> Result<T, Failed> {
+    read.map_err(|error| Failed::LeftAlone(format!("{key} cannot be read: {error}")))
 }

@@ -8,7 +8,7 @@ use super::proxy::Proxy;
 use super::{CONFIG, Tekton, allow_executing};
 use crate::runs::install_tekton;
 use crate::stage::{self, GATE, Gate, World};
-use crate::support::{self, ApiServer, Options, eventually};
+use crate::support::{self, ACTION, ApiServer, Options, eventually};
 
 /// The lease's fifteen seconds, and what a busy machine adds.
 const LEASE: Duration = Duration::from_secs(40);
@@ -43,6 +43,16 @@ async fn pair(server: &ApiServer) -> (Gate, Proxy, Gate) {
     (first, proxy, second)
 }
 
+/// What it counts under this name and labels; 0 where it does not.
+fn counted(gate: &Gate, metric: &str) -> u64 {
+    let (_, told) = gate.get("/metrics");
+    let line = told.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+const LEADER: &str = "lockkeeper_leader";
+const SETTLED: &str = r#"lockkeeper_reconcile_total{loop="executor",outcome="settled"}"#;
+
 async fn execute(world: &World<'_>, tekton: &Tekton, name: &str) -> String {
     world.request(name, name, json!({"overallPhase": "Analyzing"})).await;
     world.execution(name, name, &world.target(name), Value::Null).await;
@@ -56,9 +66,15 @@ async fn a_leader_that_is_killed_is_followed_and_nothing_runs_twice() {
     let (world, tekton) = (World::new(&server, "killed").await, Tekton::of(&server).await);
     let uid = execute(&world, &tekton, "begun").await;
     assert_eq!(said(&second, LEADING), None);
+    eventually("the visit is counted", ACTION, || async {
+        if counted(&first, SETTLED) > 0 { Ok(()) } else { Err(first.get("/metrics").1) }
+    })
+    .await;
+    assert_eq!((counted(&first, LEADER), counted(&second, LEADER), counted(&second, SETTLED)), (1, 0, 0));
     first.process.stop();
     execute(&world, &tekton, "after").await;
     assert!(said(&second, LEADING).is_some());
+    assert_eq!(counted(&second, LEADER), 1);
     assert_eq!(tekton.run_on(&world.target("begun")).await.metadata.uid, Some(uid));
 }
 
@@ -72,6 +88,7 @@ async fn a_leader_that_is_cut_off_stands_down_before_the_other_leads() {
     let next = execute(&world, &tekton, "after").await;
     let (down, up) = (said(&first, STOOD_DOWN).expect("it stood down"), said(&second, LEADING).expect("it leads"));
     assert!(down < up, "stood down at {down}, the other led at {up}");
+    assert_eq!((counted(&first, LEADER), counted(&second, LEADER)), (0, 1));
     // Back again, it waits its turn.
     proxy.cut(false);
     let third = execute(&world, &tekton, "back").await;

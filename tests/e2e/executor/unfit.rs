@@ -20,12 +20,15 @@ async fn own() -> Option<Stage> {
     Some(Stage { gate, server })
 }
 
+/// A name, what makes the spec unfit, the reason, what the message says.
+type Row = (&'static str, fn(&mut Value), &'static str, &'static [&'static str]);
+
 #[tokio::test]
 async fn another_engine_and_another_cluster() {
     let Some(stage) = own().await else { return };
     let world = World::new(&stage.server, "unfit").await;
     let tekton = Tekton::of(&stage.server).await;
-    let rows: [(&str, fn(&mut Value), &str, &[&str]); 2] = [
+    let rows: [Row; 2] = [
         (
             "engine",
             |spec| spec["workflowRef"]["executionEngine"] = json!("ansible"),
