@@ -69,13 +69,6 @@ pub enum Step {
     Write(Box<StatusChange>),
 }
 
-/// What a run under our name is to this execution.
-enum Whose {
-    Ours,
-    Theirs(ObjectKey),
-    Nobodys,
-}
-
 #[must_use]
 pub fn plan(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
@@ -128,7 +121,7 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     // A run of ours that is there was begun before: what speaks against it now does not undo that.
     let begun = match seen.run {
-        Run::There(run) if matches!(whose(run, commission), Whose::Ours) => Some(run),
+        Run::There(run) if is_ours(run, commission) => Some(run),
         _ => None,
     };
     if begun.is_none()
@@ -150,26 +143,25 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if let Some(hold) = &verdict.hold {
         return held(commission, hold, now);
     }
-    let beside = seen.beside.filter(|run| !matches!(whose(run, commission), Whose::Ours));
+    let beside = seen.beside.filter(|run| !is_ours(run, commission));
     let standing = if let Run::There(run) = seen.run { Some(run) } else { beside };
     let Some(run) = standing else {
         let engine = engine_of(commission);
         return Step::Create(engine, run::carrier(engine, commission, target, &rules.namespace, now));
     };
-    match whose(run, commission) {
-        Whose::Ours => write(StatusChange::running(commission, run, now)),
-        Whose::Nobodys => {
+    match &run.origin().execution {
+        None => {
             let message =
                 format!("{run} is on this target and does not say whose it is; when it is gone this execution starts");
             waits(commission, LOCKED, &message, None, now)
         }
         // It cannot be told as the duplicate of itself.
-        Whose::Theirs(other) if !run.ended() && other == commission.key => {
+        Some(other) if !run.ended() && *other == commission.key => {
             let message = format!("{run} of an earlier execution of this name still goes on");
             waits(commission, LOCKED, &message, None, now)
         }
-        Whose::Theirs(other) if !run.ended() => write(StatusChange::duplicate(commission, &other, run, now)),
-        Whose::Theirs(_) => {
+        Some(other) if !run.ended() => write(StatusChange::duplicate(commission, other, run, now)),
+        Some(_) => {
             let free = run.completed().and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
             if free > now {
                 let message = format!("the run of the last workflow on this target ({run}) is kept until then");
@@ -191,9 +183,9 @@ const LOCKED: &str = "TargetLocked";
 /// Servers of one cluster stamp creations by clocks that differ: in doubt a run is ours, as the index has it.
 const CLOCKS: Duration = Duration::from_secs(10);
 
-/// Of two executions of one name the uid tells, where a run says it; upstream's runs do not.
-fn whose(run: &Carrier, commission: &Commission) -> Whose {
-    let Some(execution) = &run.origin().execution else { return Whose::Nobodys };
+/// The run under our name is this execution's: of two executions of one name the uid tells, where a run says it; upstream's
+/// runs do not.
+fn is_ours(run: &Carrier, commission: &Commission) -> bool {
     let same = match &run.origin().execution_uid {
         Some(uid) => *uid == commission.uid,
         None => run.created().is_none_or(|created| {
@@ -201,7 +193,7 @@ fn whose(run: &Carrier, commission: &Commission) -> Whose {
             oldest.is_none_or(|oldest| created >= oldest)
         }),
     };
-    if *execution == commission.key && same { Whose::Ours } else { Whose::Theirs(execution.clone()) }
+    same && run.origin().execution.as_ref() == Some(&commission.key)
 }
 
 /// Of so young an execution it is not said that its parent is missing: the stream of those may be behind.
@@ -256,7 +248,7 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
         }
         (_, Run::Unseen) => Step::Look,
         // It is there; what became of it comes with the stream.
-        (Account::Unknown, Run::There(run)) if matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
+        (Account::Unknown, Run::There(run)) if is_ours(run, commission) => Step::Rest(None),
         // It ended, its record is known, and it went.
         (Account::Failed(_), Run::Absent) => write(StatusChange::failed(commission, seen.account, None, now)),
         (account, _) => {
@@ -299,7 +291,7 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
     match seen.run {
         // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
-        Run::There(run) if !run.ended() && matches!(whose(run, commission), Whose::Ours) => Step::Rest(None),
+        Run::There(run) if !run.ended() && is_ours(run, commission) => Step::Rest(None),
         _ => leave(seen),
     }
 }
@@ -311,7 +303,7 @@ fn leave(seen: &Seen<'_>) -> Step {
     }
     match seen.run {
         Run::Unseen => Step::Look,
-        Run::There(run) if matches!(whose(run, commission), Whose::Ours) => delete(run),
+        Run::There(run) if is_ours(run, commission) => delete(run),
         Run::Absent | Run::There(_) => Step::Release,
     }
 }

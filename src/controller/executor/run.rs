@@ -293,4 +293,29 @@ mod tests {
             container["volumeMounts"].as_array().unwrap().iter().map(|mount| &mount["mountPath"]).collect();
         assert_eq!(mounts, ["/tmp", &format!("/run/kubernaut/secrets/{long}"), "/run/kubernaut/configmaps/settings"]);
     }
+
+    #[test]
+    fn a_pipeline_run_has_its_bundle_its_account_its_time_and_its_dependencies() {
+        let asked = commission(&json!({
+            "serviceAccountName": "fixer", "deadline": "2026-01-05T10:05:00Z", "parameters": {"B": "$(x)", "A": "1"},
+            "dependencies": {"secrets": [{"name": "token"}], "configMaps": [{"name": "settings"}]},
+        }));
+        let now = Timestamp::from_second(1_767_607_200).unwrap();
+        let run = carrier(Engine::Tekton, &asked, "payments/Deployment/api", "runs", now);
+        assert_eq!((&run["apiVersion"], &run["kind"]), (&json!("tekton.dev/v1"), &json!("PipelineRun")));
+        let spec = &run["spec"];
+        assert_eq!(spec["pipelineRef"]["params"][0], json!({"name": "bundle", "value": "registry/restart:1"}));
+        assert_eq!(
+            (&spec["taskRunTemplate"]["serviceAccountName"], &spec["timeouts"]["pipeline"]),
+            (&json!("fixer"), &json!("5m0s"))
+        );
+        let names: Vec<_> =
+            spec["params"].as_array().unwrap().iter().map(|one| (&one["name"], &one["value"])).collect();
+        let expected = json!([["A", "1"], ["B", "$(x)"], ["TARGET_RESOURCE", "payments/Deployment/api"]]);
+        assert_eq!(json!(names), expected);
+        assert_eq!(
+            spec["workspaces"],
+            json!([{"name": "secret-token", "secret": {"secretName": "token"}}, {"name": "configmap-settings", "configMap": {"name": "settings"}}])
+        );
+    }
 }

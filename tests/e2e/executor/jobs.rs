@@ -83,11 +83,13 @@ fn terminated(code: i32, reason: &str) -> Value {
     json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": in_seconds(-2), "finishedAt": in_seconds(0)}})
 }
 
-/// The gate, the executor and the controllers.
+/// The gate, the executor and the controllers; Pods that are not restricted are refused.
 async fn set() -> Option<(Controllers, Stage)> {
     let options = Options::default().user(GATE, &[]).controllers();
     let server = support::own_bench_or_skip(options).await?;
     install_tekton(&server, "v1").await;
+    let restricted = "pod-security.kubernetes.io/enforce=restricted";
+    server.kubectl(ADMIN, &["label", "namespace", RUNS, restricted], None).await.expect_success();
     allow_executing(&server).await;
     let gate = stage::start_gate(&server, CONFIG).await;
     server.apply_crds(&stage::crds_of_both(&server, &gate).await).await.unwrap();

@@ -419,9 +419,9 @@ fn of_two_executions_of_one_name_the_uid_tells_and_else_the_creation() {
         // In doubt it is ours, as the index has it.
         (run("we-1", "", None), true),
     ] {
-        assert_eq!(matches!(whose(&run, &commission), Whose::Ours), ours, "{run:?}");
+        assert_eq!(is_ours(&run, &commission), ours, "{run:?}");
     }
-    assert!(matches!(whose(&run("", "u-1", Some(-1)), &commission), Whose::Nobodys));
+    assert!(!is_ours(&run("", "u-1", Some(-1)), &commission), "it does not say whose it is");
 }
 
 #[test]
