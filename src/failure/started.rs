@@ -17,7 +17,15 @@ pub(super) enum Started {
 /// The strongest evidence that something of this task ran, in whichever attempt.
 pub(super) fn task(task: &TaskRun) -> Option<Evidence> {
     let source = Source::of("TaskRun", &task.key);
-    task.attempts().filter_map(|attempt| self::attempt(attempt, task.created, &source)).min_by_key(|found| found.weight)
+    let found = task.attempts().filter_map(|attempt| self::attempt(attempt, task.created, &source));
+    found.min_by_key(|found| found.weight).or_else(|| unended(task, &source))
+}
+
+/// What comes before another attempt ended: where its end is not told, neither is what it did.
+fn unended(task: &TaskRun, source: &Source) -> Option<Evidence> {
+    let told = |attempt: &Attempt| attempt.condition.succeeded() || attempt.condition.failed();
+    let unended = task.earlier.iter().any(|attempt| !attempt.is_check && !told(attempt));
+    unended.then(|| source.says(Weight::Doubt, "had an attempt before, and its end is not told"))
 }
 
 /// The same of one attempt.

@@ -34,6 +34,8 @@ pub struct Attempt {
     pub completed: Option<Timestamp>,
     pub steps: Vec<Container>,
     pub sidecars: Vec<Container>,
+    /// It checked a condition of the task, before any attempt at it.
+    pub is_check: bool,
 }
 
 impl TaskRun {
@@ -121,7 +123,7 @@ struct StoredCheckStatus {
 impl StoredCheck {
     pub fn read(self) -> Attempt {
         let status = match self.status {
-            Member::Absent => return Attempt::default(),
+            Member::Absent => return Attempt { is_check: true, ..Attempt::default() },
             Member::Unreadable => return Attempt::unreadable(),
             Member::Read(status) => status,
         };
@@ -133,7 +135,7 @@ impl StoredCheck {
         let name = text(self.condition_name);
         steps.iter_mut().for_each(|step| step.name.clone_from(&name));
         let condition = condition(status.conditions, "Succeeded").said().unwrap_or_default();
-        Attempt { condition, has_pod: status.pod_name.0, steps, ..Attempt::default() }
+        Attempt { condition, has_pod: status.pod_name.0, steps, is_check: true, ..Attempt::default() }
     }
 }
 
@@ -166,6 +168,7 @@ impl StoredStatus {
             steps.push(Container::unreadable());
         }
         Attempt {
+            is_check: false,
             condition: condition.said().unwrap_or_default(),
             has_pod: self.pod_name.0,
             started: time(&self.start_time),

@@ -287,3 +287,29 @@ fn names_and_reasons_of_others_stay_on_their_line() {
         assert!(!line.contains(char::is_control), "{line:?}");
     }
 }
+
+/// Another attempt followed, so it ended.
+#[test]
+fn an_attempt_before_whose_end_is_not_told_may_have_run() {
+    let steps = r#""podName": "p", "steps": [{"name": "a", "waiting": {"reason": "PodInitializing"}}]"#;
+    let refused =
+        r#", "podName": "p", "steps": [{"name": "a", "terminated": {"reason": "StartError", "exitCode": 128}}]"#;
+    for (condition, told) in [
+        (
+            r#""conditions": [{"type": "Succeeded", "status": "False", "reason": "InitContainerFailed", "message": "init container failed, \"prepare\" exited with code 1: Error"}],"#,
+            "no",
+        ),
+        (
+            r#""conditions": [{"type": "Succeeded", "status": "Unknown", "reason": "Pending", "message": "Pending"}],"#,
+            "MAYBE",
+        ),
+        ("", "MAYBE"),
+    ] {
+        let more = format!(r#"{refused}, "retriesStatus": [{{{condition} {steps}}}]"#);
+        let task = task("False", "StepFailed", "\"step-a\" exited with code 128: StartError", &more);
+        assert_eq!(ran(&judge(&[&task])), told, "{condition}");
+    }
+    let more = format!(r#"{refused}, "retriesStatus": [{{}}]"#);
+    let task = task("False", "StepFailed", "\"step-a\" exited with code 128: StartError", &more);
+    assert_eq!(ran(&judge(&[&task])), "MAYBE", "nothing is told of it");
+}
