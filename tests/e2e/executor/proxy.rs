@@ -131,12 +131,16 @@ async fn pass(State(proxy): State<Arc<Inner>>, request: Request) -> Response {
     }
     let body = body.collect().await.unwrap().to_bytes();
     let asked = axum::http::Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
-    // What was sent arrives also where the asker is gone by then.
-    let client = proxy.client.clone();
-    let answer = tokio::spawn(async move { client.send(asked).await }).await.unwrap().unwrap();
-    if number.is_some() {
-        proxy.calls.lock().push(Call { method, path, code: answer.status().as_u16() });
-    }
+    // What was sent arrives, and is counted, also where the asker is gone by then.
+    let inner = proxy.clone();
+    let passed = tokio::spawn(async move {
+        let answer = inner.client.send(asked).await.unwrap();
+        if number.is_some() {
+            inner.calls.lock().push(Call { method, path, code: answer.status().as_u16() });
+        }
+        answer
+    });
+    let answer = passed.await.unwrap();
     if withheld(Fault::After) {
         proxy.tripped.store(true, Ordering::SeqCst);
         return std::future::pending().await;
