@@ -12,7 +12,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::inputs::{Footing, Health, Input, Pulse, Pulses};
 use super::runs::{Places, Runs};
-use crate::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, TargetId, WorkflowExecution};
+use crate::api::facts::{
+    ObjectKey, ParentRef, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
+};
 use crate::api::tekton::{Carrier, Engine, Job, PipelineRun};
 use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
@@ -154,6 +156,14 @@ impl Index {
     #[must_use]
     pub fn execution_keys(&self) -> Vec<ObjectKey> {
         self.world.read().executions.keys()
+    }
+
+    /// Every request that is Executing.
+    #[must_use]
+    pub fn executing(&self) -> Vec<ObjectKey> {
+        let world = self.world.read();
+        let all = world.requests.readable.iter().map(|ByKey(request)| request);
+        all.filter(|request| request.phase == RequestPhase::Executing).map(|request| request.key.clone()).collect()
     }
 
     /// The run of this name, with its parts.

@@ -314,10 +314,17 @@ impl Objects {
         Stored::read(&text).map(Some)
     }
 
-    /// Sets the finalizers.
-    pub async fn write_finalizers(&self, key: &ObjectKey, stored: &Stored, all: &[Box<str>]) -> Result<Stored, Failed> {
+    /// Sets the finalizers, and says where the run is to be, while there is one.
+    pub async fn write_finalizers(
+        &self,
+        key: &ObjectKey,
+        stored: &Stored,
+        all: &[Box<str>],
+        run_namespace: Option<&str>,
+    ) -> Result<Stored, Failed> {
         let version = member(&stored.object, "/metadata/resourceVersion");
-        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all}});
+        let annotations = json!({RUN_NAMESPACE: run_namespace});
+        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": all, "annotations": annotations}});
         let path = format!("{}?fieldManager={}", path(stored.version, stored.plural(), key), self.manager());
         let text = self.call(Method::PATCH, &path, MERGE, Some(&patch)).await?;
         Stored::read(&text)
@@ -372,6 +379,9 @@ impl Objects {
         }
     }
 }
+
+/// `Commission::run_namespace` reads it.
+const RUN_NAMESPACE: &str = "lockkeeper.kubernaut.ai/run-namespace";
 
 async fn served(client: &Client) -> Version {
     loop {

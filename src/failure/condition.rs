@@ -44,6 +44,14 @@ pub fn of_gone(ran: bool) -> Classification {
     Classification::of_whole(Unknown, ran, "its run was deleted before it ended", vec![said])
 }
 
+/// Judges an execution whose time was over before a run was made for it.
+#[must_use]
+pub fn of_late() -> Classification {
+    let message = "its deadline was over before it could start";
+    let said = Source::nameless("WorkflowExecution").says(Weight::Run, message);
+    Classification::of_whole(DeadlineExceeded, false, message, vec![said])
+}
+
 /// Of the name of an engine.
 const ENGINE_MAX_CHARS: usize = 60;
 

@@ -1,7 +1,7 @@
 //! The routing keeper on a real API server: a life of an execution is told on its request, in each of the shapes that requests
 //! are stored in, and the gate reads it there.
 
-use kube::api::DynamicObject;
+use kube::api::{DeleteParams, DynamicObject};
 use serde_json::{Value, json};
 
 use crate::dialects::{AUGUST_2026, DECEMBER_2025, Dialect, RELEASE_1_5_7, crds_of};
@@ -99,6 +99,17 @@ async fn lives(stage: &Stage, candidate: stage::Candidate, places: Places) {
         })
         .await;
     }
+
+    // Deleted while it ran: nobody will say how it ended.
+    world.request("fourth", "u", json!({"overallPhase": "Analyzing"})).await;
+    world.admitted(&candidate(&world.namespace, "we-fourth", "fourth", &world.target("fourth"))).await;
+    world.write_status("WorkflowExecution", "we-fourth", json!({"phase": "Running"})).await;
+    request_in(stage, &world, "fourth", "Executing").await;
+    world.api("WorkflowExecution").delete("we-fourth", &DeleteParams::default()).await.unwrap();
+    let left = request_in(stage, &world, "fourth", "Failed").await;
+    let reason = member(&left, places.completion, "failureReason").as_str().unwrap();
+    assert!(reason.contains("was deleted before it ended"), "{reason}");
+    assert_eq!(member(&left, places.routing, "consecutiveFailureCount"), 1);
 
     // A success of another signal.
     world.request("third", "t", json!({"overallPhase": "Analyzing"})).await;

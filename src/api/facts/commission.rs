@@ -18,6 +18,8 @@ pub struct Commission {
     /// Somebody deleted it; it stays while a finalizer is on it.
     pub deleting: bool,
     pub finalizers: Vec<Box<str>>,
+    /// Where its run was to be made when it was claimed.
+    pub run_namespace: Option<Box<str>>,
     pub parent: ParentRef,
     /// As it is written: the run is named after it.
     pub target: Option<Box<str>>,
@@ -65,7 +67,7 @@ impl Commission {
     /// Names the member that could not be read.
     pub fn from_json(json: &str) -> Result<Self, ReadError> {
         let Mapping(Object { metadata, spec, status }) = read(json)?;
-        let Mapping(Stored { meta, finalizers }) = metadata;
+        let Mapping(Stored { meta, finalizers, annotations }) = metadata;
         let Identity { key, uid, created, deleting } = meta.identity()?;
         let Mapping(spec) = spec.unwrap_or_default();
         let Mapping(reference) = spec.remediation_request_ref.unwrap_or_default();
@@ -86,6 +88,7 @@ impl Commission {
             created,
             deleting,
             finalizers: finalizers.unwrap_or_default(),
+            run_namespace: annotations.and_then(|Mapping(Annotations { run_namespace })| said(run_namespace)),
             target: parts.written(),
             cluster: parts.cluster_id.unwrap_or_default(),
             workflow_id: workflow.workflow_id.unwrap_or_default(),
@@ -115,6 +118,13 @@ struct Stored {
     #[serde(flatten)]
     meta: Meta,
     finalizers: Option<Vec<Box<str>>>,
+    annotations: Option<Mapping<Annotations>>,
+}
+
+#[derive(Default, Deserialize)]
+struct Annotations {
+    #[serde(rename = "lockkeeper.kubernaut.ai/run-namespace")]
+    run_namespace: Option<Box<str>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -169,5 +179,23 @@ impl From<Status> for Progress {
             execution,
             conditions: status.conditions.unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_where_its_run_was_to_be_made() {
+        let read = |annotations: &str| {
+            let object = format!(r#"{{"metadata": {{"namespace": "n", "name": "we", "annotations": {annotations}}}}}"#);
+            Commission::from_json(&object).unwrap().run_namespace
+        };
+        assert_eq!(read(r#"{"a": "b", "lockkeeper.kubernaut.ai/run-namespace": "runs"}"#).as_deref(), Some("runs"));
+        assert_eq!(
+            (read("{}"), read("null"), read(r#"{"lockkeeper.kubernaut.ai/run-namespace": ""}"#)),
+            (None, None, None)
+        );
     }
 }

@@ -156,12 +156,13 @@ impl Hands<'_> {
                 Step::Look => looked = Some(self.look(&commission).await?),
                 Step::Claim => {
                     let all: Vec<_> = commission.finalizers.iter().cloned().chain([FINALIZER.into()]).collect();
-                    stored = self.objects.write_finalizers(key, &stored, &all).await?;
+                    let there = Some(&*self.executor.rules.namespace);
+                    stored = self.objects.write_finalizers(key, &stored, &all, there).await?;
                 }
                 Step::Release => {
                     let all: Vec<_> =
                         commission.finalizers.iter().filter(|finalizer| &***finalizer != FINALIZER).cloned().collect();
-                    match self.objects.write_finalizers(key, &stored, &all).await {
+                    match self.objects.write_finalizers(key, &stored, &all, None).await {
                         Ok(_) => return Ok(None),
                         // With its last finalizer it went.
                         Err(error) if error.code() == 404 => return Ok(None),
@@ -270,7 +271,9 @@ impl Hands<'_> {
     /// The name of its run, whoever's stands there.
     fn place(&self, commission: &Commission) -> Option<ObjectKey> {
         let name = super::run_name(commission.target.as_deref()?).into();
-        Some(ObjectKey { namespace: self.executor.rules.namespace.clone(), name })
+        // Where it was claimed for: by another setting now it would only seem to be gone.
+        let namespace = commission.run_namespace.as_ref().unwrap_or(&self.executor.rules.namespace);
+        Some(ObjectKey { namespace: namespace.clone(), name })
     }
 
     /// What stands under the name of the run.

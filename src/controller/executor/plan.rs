@@ -114,7 +114,7 @@ fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
         return Some(failure::of_engine(commission.engine.as_deref().unwrap_or_default()));
     }
     let late = commission.deadline.is_some_and(|deadline| deadline <= now);
-    late.then(|| failure::of_condition("PipelineRunTimeout", "its deadline was over before it could start", false))
+    late.then(failure::of_late)
 }
 
 fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
@@ -147,7 +147,8 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let standing = if let Run::There(run) = seen.run { Some(run) } else { beside };
     let Some(run) = standing else {
         let engine = engine_of(commission);
-        return Step::Create(engine, run::carrier(engine, commission, target, &rules.namespace, now));
+        let namespace = commission.run_namespace.as_ref().unwrap_or(&rules.namespace);
+        return Step::Create(engine, run::carrier(engine, commission, target, namespace, now));
     };
     match &run.origin().execution {
         None => {

@@ -115,10 +115,13 @@ fn restricted() -> Value {
     json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
 }
 
+/// More than any workflow takes, and what a duration of Go's and a Job's controller can hold: 68 years.
+const SECONDS_MAX: u64 = i32::MAX as u64;
+
 /// Until its deadline, and never none.
 fn seconds_left(commission: &Commission, now: Timestamp) -> Option<u64> {
     let deadline = commission.deadline?;
-    Some(u64::try_from(deadline.as_second() - now.as_second()).unwrap_or(0).max(1))
+    Some(u64::try_from(deadline.as_second() - now.as_second()).unwrap_or(0).clamp(1, SECONDS_MAX))
 }
 
 /// In the order of their names, the target last.
@@ -224,6 +227,15 @@ mod tests {
         assert_eq!(spec["activeDeadlineSeconds"], 1800);
         assert_eq!(job_of(&json!({"deadline": "2026-01-05T10:05:00Z"}))["spec"]["activeDeadlineSeconds"], 300);
         assert_eq!(job_of(&json!({"deadline": "2026-01-05T09:00:00Z"}))["spec"]["activeDeadlineSeconds"], 1);
+    }
+
+    #[test]
+    fn a_deadline_past_all_time_is_one_that_go_can_hold() {
+        let far = json!({"deadline": "9999-01-01T00:00:00Z"});
+        assert_eq!(job_of(&far)["spec"]["activeDeadlineSeconds"], i32::MAX);
+        let now = Timestamp::from_second(1_767_607_200).unwrap();
+        let run = carrier(Engine::Tekton, &commission(&far), "payments/Deployment/api", "runs", now);
+        assert_eq!(run["spec"]["timeouts"]["pipeline"], "596523h14m7s");
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Takes the steps that the plan says, one execution after the other: a count sees the one that was written before it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::plan::{Counts, End, Request, Seen, Step, plan, settled};
-use crate::api::facts::{ObjectKey, ReadError, RemediationRequest, RequestPhase, WorkflowExecution};
+use super::plan::{Counts, End, Request, Seen, Step, abandoned, plan, settled};
+use crate::api::facts::{
+    ExecutionPhase, ObjectKey, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
+};
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
@@ -38,7 +42,7 @@ impl Keeper {
     /// Until it is dropped.
     pub async fn run(&self) {
         let objects = Objects::of("routing-keeper", self.client.clone(), &self.identity);
-        Hand { keeper: self, objects }.run().await;
+        Hand { keeper: self, objects, begun: Mutex::default() }.run().await;
     }
 }
 
@@ -46,6 +50,8 @@ impl Keeper {
 struct Hand<'k> {
     keeper: &'k Keeper,
     objects: Objects,
+    /// Executions that have begun and not ended, and their requests: when one is deleted, nothing else tells whose it was.
+    begun: Mutex<HashMap<ObjectKey, ObjectKey>>,
 }
 
 impl Hand<'_> {
@@ -62,7 +68,10 @@ impl Hand<'_> {
                         Some(Changed::Request(_) | Changed::Run { .. }) => {}
                         None => std::future::pending().await,
                     },
-                    _ = resync.tick() => all(),
+                    _ = resync.tick() => {
+                        all();
+                        self.find_abandoned(&queue).await;
+                    }
                 }
             }
         };
@@ -78,7 +87,12 @@ impl Hand<'_> {
     /// What the index knows saves two calls where there is nothing to say; what is said rests on what is stored.
     async fn visit(&self, key: &ObjectKey) -> Result<(), Failed> {
         let index = &self.keeper.index;
-        let Some(known) = index.execution(key) else { return Ok(()) };
+        let Some(known) = index.execution(key) else { return self.gone(key).await };
+        if known.phase == ExecutionPhase::Running {
+            self.begun.lock().insert(key.clone(), known.parent.key());
+        } else {
+            self.begun.lock().remove(key);
+        }
         if settled(&known, index.request(&known.parent.key()).as_deref()) {
             return Ok(());
         }
@@ -106,7 +120,7 @@ impl Hand<'_> {
         let now = Timestamp::now();
         let mut step = plan(&seen, &policy, now);
         if step == Step::Count {
-            seen.counts = Some(self.count(&execution, &facts, &policy)?);
+            seen.counts = Some(self.count(&execution, &facts)?);
             step = plan(&seen, &policy, now);
         }
         let Step::Write(change) = step else { return Ok(()) };
@@ -115,32 +129,71 @@ impl Hand<'_> {
         Ok(())
     }
 
+    /// Requests whose execution went while nobody led.
+    async fn find_abandoned(&self, queue: &Queue) {
+        while self.keeper.index.age().is_err() {
+            tokio::time::sleep(LOOK * 10).await;
+        }
+        for parent in self.keeper.index.executing() {
+            let Ok(Some(request)) = self.objects.request(&parent).await else { continue };
+            let Ok(facts) = RemediationRequest::from_json(&request.hub.to_string()) else { continue };
+            let shown = Request { facts: &facts, hub: &request.hub };
+            let Some(execution) = shown.execution().map(|name| parent.beside(name)) else { continue };
+            if self.keeper.index.execution(&execution).is_none() {
+                self.begun.lock().insert(execution.clone(), parent);
+                queue.add_now(execution);
+            }
+        }
+    }
+
+    /// It was deleted; where it had begun, its request waits for an end that does not come.
+    async fn gone(&self, key: &ObjectKey) -> Result<(), Failed> {
+        let Some(parent) = self.begun.lock().get(key).cloned() else { return Ok(()) };
+        if self.objects.execution(key).await?.is_none()
+            && let Some(request) = self.objects.request(&parent).await?
+        {
+            let facts = readable(&parent, RemediationRequest::from_json(&request.hub.to_string()))?;
+            let failures = self.failures(&facts, None)?.0;
+            let shown = Request { facts: &facts, hub: &request.hub };
+            if let Some(change) = abandoned(shown, key, failures, Timestamp::now()) {
+                let written = self.objects.write_leaves(&parent, &request, &change).await?;
+                self.told(&parent, &written, &change).await;
+            }
+        }
+        self.begun.lock().remove(key);
+        Ok(())
+    }
+
     /// Of what the index knows, where that is complete and fresh.
-    fn count(
+    fn count(&self, execution: &WorkflowExecution, request: &RemediationRequest) -> Result<Counts, Failed> {
+        let (failures, history) = self.failures(request, execution.target.as_ref())?;
+        let starts = match &execution.target {
+            Some(_) => routing::failed_starts(&history, &execution.key)
+                .ok_or_else(|| Failed::Behind("the end of this execution".to_owned()))?,
+            None => 0,
+        };
+        Ok(Counts { failures, starts })
+    }
+
+    /// Failures of the signal in a row, this request's among them, and the history of the target.
+    fn failures(
         &self,
-        execution: &WorkflowExecution,
         request: &RemediationRequest,
-        policy: &Policy,
-    ) -> Result<Counts, Failed> {
-        let behind = |why: &dyn std::fmt::Display| Failed::Behind(why.to_string());
+        target: Option<&TargetId>,
+    ) -> Result<(usize, Arc<routing::History>), Failed> {
+        let soon = std::time::Instant::now() + Duration::from_secs(1);
         let (siblings, history, age) = self
             .keeper
             .index
-            .neighbours(&request.key, execution.target.as_ref(), std::time::Instant::now() + Duration::from_secs(1))
-            .map_err(|error| behind(&error))?;
-        if age > policy.staleness.max.get() {
-            return Err(behind(&format!("an input was silent for {age:?}")));
+            .neighbours(&request.key, target, soon)
+            .map_err(|error| Failed::Behind(error.to_string()))?;
+        if age > self.keeper.policy.load().staleness.max.get() {
+            return Err(Failed::Behind(format!("an input was silent for {age:?}")));
         }
         let mut ended = request.clone();
         ended.phase = RequestPhase::Failed;
         (ended.failure_phase, ended.outcome) = (Some("WorkflowExecution".into()), None);
-        let starts = match &execution.target {
-            Some(_) => {
-                routing::failed_starts(&history, &execution.key).ok_or_else(|| behind(&"the end of this execution"))?
-            }
-            None => 0,
-        };
-        Ok(Counts { failures: routing::failures_in_a_row(&siblings, &ended), starts })
+        Ok((routing::failures_in_a_row(&siblings, &ended), history))
     }
 
     /// Says it to people, and waits until the index has heard it, so that the next count does.

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use crate::api::facts::{ExecutionPhase, RemediationRequest, RequestPhase, Timestamp, WorkflowExecution, told};
+use crate::api::facts::{
+    ExecutionPhase, ObjectKey, RemediationRequest, RequestPhase, Timestamp, WorkflowExecution, told,
+};
 use crate::controller::executor::{Event, StatusChange, time};
 use crate::routing::{Jitter, Mode, Policy};
 
@@ -106,6 +108,28 @@ pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
         change.members.extend(["blockReason", "blockMessage", "blockedUntil"].map(|name| (block(name), None)));
     }
     Step::Write(Box::new(change))
+}
+
+/// What a request says whose execution was deleted before it ended; None: it is not on it.
+#[must_use]
+pub fn abandoned(request: Request<'_>, execution: &ObjectKey, failures: usize, now: Timestamp) -> Option<StatusChange> {
+    let on_it = request.facts.phase == RequestPhase::Executing && request.execution() == Some(&*execution.name);
+    if !on_it || request.facts.deleting {
+        return None;
+    }
+    let reason = format!(
+        "WorkflowExecution {execution} was deleted before it ended; what it did is not known: look at its target"
+    );
+    let event = Some(Event::warning("WorkflowFailed", &reason));
+    let count = i32::try_from(failures).unwrap_or(i32::MAX);
+    let members = vec![
+        ("overallPhase", Some(json!("Failed"))),
+        ("completedAt", Some(time(now))),
+        ("completion.failurePhase", Some(json!("WorkflowExecution"))),
+        ("completion.failureReason", Some(json!(reason))),
+        ("routing.consecutiveFailureCount", Some(json!(count))),
+    ];
+    Some(StatusChange { members, event })
 }
 
 fn block(name: &str) -> &'static str {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::facts::{RemediationRequest, Timestamp, WorkflowExecution, time};
+use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution, time};
 use crate::controller::executor::StatusChange;
 use crate::routing::{Mode, Policy};
 
@@ -271,4 +271,25 @@ fn what_is_settled_needs_no_look() {
     assert!(settled_in("Running", Some("Executing")) && settled_in("Failed", Some("Failed")));
     assert!(!settled_in("Running", None) && !settled_in("Failed", Some("Executing")));
     assert!(!settled_in("Completed", Some("Blocked")) && !settled_in("Running", Some("")));
+}
+
+#[test]
+fn a_request_whose_execution_was_deleted_before_it_ended_ends() {
+    let key = |name: &str| ObjectKey { namespace: "payments".into(), name: name.into() };
+    let told = |phase: &str, execution: &str| {
+        let mut hub = scene(failed(true)).request.unwrap();
+        hub["status"] = json!({"overallPhase": phase, "phaseProgress": {"workflowExecutionRef": {"name": execution}}});
+        let facts = RemediationRequest::from_json(&hub.to_string()).unwrap();
+        plan::abandoned(Request { facts: &facts, hub: &hub }, &key("we-1"), 2, at(NOW))
+    };
+    let change = told("Executing", "we-1").unwrap();
+    let member =
+        |name: &str| change.members.iter().find(|(path, _)| *path == name).and_then(|(_, value)| value.clone());
+    assert_eq!(member("overallPhase"), Some(json!("Failed")));
+    assert_eq!(member("completion.failurePhase"), Some(json!("WorkflowExecution")));
+    assert_eq!(member("routing.consecutiveFailureCount"), Some(json!(2)));
+    assert!(change.event.as_ref().unwrap().note.contains("payments/we-1 was deleted before it ended"));
+    assert_eq!(told("Executing", "we-2"), None, "it is on another one");
+    assert_eq!(told("Completed", "we-1"), None);
+    assert_eq!(told("Verifying", "we-1"), None);
 }

@@ -268,6 +268,16 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
         (late(), UNSEEN, Account::Unknown, "look"),
         (late(), Some(Ok(&ours)), Account::Unknown, "write Running ExecutionCreated"),
     ]);
+    for unfit in [
+        late(),
+        spec(json!({"target": {"clusterID": "west"}})),
+        spec(json!({"workflowRef": {"executionEngine": "ansible"}})),
+    ] {
+        let row = Row { execution: unfit, hold: None, run: ABSENT, account: Account::Unknown };
+        let Step::Write(change) = row.step() else { unreachable!("a write") };
+        let failure = member(&change, "failure");
+        assert_eq!(failure["wasExecutionFailure"], false, "nothing ran: {failure}");
+    }
     let mut unclaimed = late();
     merge(&mut unclaimed, json!({"metadata": {"finalizers": []}}));
     check(vec![(unclaimed, UNSEEN, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed")]);
