@@ -145,7 +145,7 @@ pub(super) fn recommendation(reason: Reason) -> &'static str {
         Reason::ConfigurationError => "correct the workflow or its parameters; the same specification will fail again.",
         Reason::ImagePullBackOff => "see that the image exists and that the pull credentials are right.",
         Reason::TaskFailed => "read the log of the step; what it changed before it failed is still changed.",
-        Reason::Unknown => "read the events and logs of the PipelineRun before you decide.",
+        Reason::Unknown => "read the events and logs of the run before you decide.",
         Reason::UnsupportedEngine => "use an engine that is installed: tekton or job.",
         Reason::Deduplicated => "wait for the execution that has the target; its outcome counts.",
     }
