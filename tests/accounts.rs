@@ -560,3 +560,22 @@ fn a_job_and_a_pipeline_run_of_one_name_are_two() {
     assert_eq!(ran(&account(&index)), Some(true));
     assert_eq!(holder(&index, "Node/w", None), None);
 }
+
+/// A Job has the name of its target, and its Pods may outlive it for a while.
+#[test]
+fn a_pod_of_the_job_before_says_nothing_of_this_one() {
+    let index = index();
+    put::<Job>(&index, &job(&json!({"active": 1})));
+    let of = |name: &str, uid: &str, status: &Value| {
+        let mut pod = pod(name, status);
+        pod["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = json!(uid);
+        pod
+    };
+    put::<Pod>(&index, &of("before", "r0", &container(&json!({"terminated": {"exitCode": 0, "reason": "Completed"}}))));
+    let Account::GoesOn { ran: Some(doubt) } = account(&index) else { panic!() };
+    assert_eq!(doubt.weight, Weight::Doubt, "its own Pod is not known");
+    put::<Pod>(&index, &of("own", "r1", &unplaced()));
+    assert_eq!(account(&index), Account::GoesOn { ran: None });
+    put::<Pod>(&index, &of("own", "r1", &container(&json!({"running": {}}))));
+    assert_eq!(ran(&account(&index)), Some(true));
+}

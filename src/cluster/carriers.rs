@@ -55,6 +55,10 @@ impl Carries for PipelineRun {
         None
     }
 
+    fn owns(&self, _: &TaskRun) -> bool {
+        true
+    }
+
     fn run_of(part: &TaskRun) -> Option<ObjectKey> {
         part.run_key()
     }
@@ -112,6 +116,10 @@ impl Carries for Job {
     /// It is at work no longer, whatever it said.
     fn departed(pod: &Pod) -> Option<Pod> {
         Some(Pod { ended: true, ..pod.clone() })
+    }
+
+    fn owns(&self, pod: &Pod) -> bool {
+        self.uid.is_empty() || pod.job_uid.as_ref().is_none_or(|uid| *uid == self.uid)
     }
 
     fn run_of(part: &Pod) -> Option<ObjectKey> {

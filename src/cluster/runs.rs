@@ -39,6 +39,8 @@ pub(super) trait Carries: Tracked {
     fn all_known(&self, parts: &[Arc<Self::Part>]) -> bool;
     /// What counts of a part that goes, as long as its run is there: where its controller takes parts away, what it said last.
     fn departed(part: &Self::Part) -> Option<Self::Part>;
+    /// The part may be of another run that had this one's name before.
+    fn owns(&self, part: &Self::Part) -> bool;
     /// The run that a part says it belongs to.
     fn run_of(part: &Self::Part) -> Option<ObjectKey>;
 
@@ -201,6 +203,7 @@ impl<K: Carries> Runs<K> {
     fn parts_of(&self, run: &K) -> Vec<Arc<K::Part>> {
         let mut parts = self.by_run.get(run.key()).cloned().unwrap_or_default();
         parts.extend(self.departed.get(run.key()).into_iter().flatten().cloned());
+        parts.retain(|part| run.owns(part));
         let known: HashSet<Box<str>> = parts.iter().map(|part| part.key().name.clone()).collect();
         let referred = run.refers_to().filter(|name| !known.contains(*name));
         // One that says it belongs to another run is that one's.

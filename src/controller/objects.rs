@@ -346,8 +346,9 @@ impl Objects {
     }
 
     /// That one and no other of its name; one that is gone is deleted.
-    pub async fn delete_run(&self, engine: Engine, run: &ObjectKey, uid: &str) -> Result<(), Failed> {
-        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}, "propagationPolicy": "Background"});
+    pub async fn delete_run(&self, engine: Engine, run: &ObjectKey, uid: &str, foreground: bool) -> Result<(), Failed> {
+        let propagation = if foreground { "Foreground" } else { "Background" };
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}, "propagationPolicy": propagation});
         match self.call(Method::DELETE, &run_path(engine, run), JSON, Some(&options)).await {
             Ok(_) => Ok(()),
             // 409: another of this name.

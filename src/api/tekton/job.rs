@@ -34,6 +34,8 @@ pub struct Pod {
     pub key: ObjectKey,
     /// The Job that it belongs to, by label or owner.
     pub job: Option<Box<str>>,
+    /// Of several Jobs of that name, one after the other, which.
+    pub job_uid: Option<Box<str>>,
     pub created: Option<Timestamp>,
     /// It has not begun: no container of it was started.
     pub pending: bool,
@@ -109,6 +111,7 @@ impl Pod {
         Some(Self {
             key: meta.key()?,
             job: by_label().or_else(|| meta.owned_by("Job")),
+            job_uid: meta.label("batch.kubernetes.io/controller-uid").or_else(|| meta.label("controller-uid")),
             created: meta.created(),
             pending: readable && phase(&["null", "\"\"", "\"Pending\""]),
             ended: status.phase.is_some() && phase(&["\"Succeeded\"", "\"Failed\""]),

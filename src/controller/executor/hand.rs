@@ -12,7 +12,7 @@ use kube::Client;
 use parking_lot::Mutex;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
-use crate::api::facts::{Commission, ExecutionPhase, ObjectKey, Target};
+use crate::api::facts::{Commission, ExecutionPhase, ObjectKey, Target, TargetId};
 use crate::api::tekton::Carrier;
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
@@ -46,7 +46,15 @@ impl Executor {
     /// Until it is dropped.
     pub async fn run(&self) {
         let objects = Objects::of("executor", self.client.clone(), &self.identity);
-        Hands { executor: self, objects, retries: Retries::default(), waiting: Mutex::default() }.run().await;
+        Hands {
+            executor: self,
+            objects,
+            retries: Retries::default(),
+            waiting: Mutex::default(),
+            starting: Mutex::default(),
+        }
+        .run()
+        .await;
     }
 }
 
@@ -57,6 +65,8 @@ struct Hands<'e> {
     retries: Retries,
     /// Executions that have not begun, by the run that they would have: somebody else's may be in its place.
     waiting: Mutex<Waiting>,
+    /// Who starts on a target, until the index has heard that it did: two names of runs may be of one target.
+    starting: Mutex<HashMap<TargetId, ObjectKey>>,
 }
 
 #[derive(Default)]
@@ -143,6 +153,7 @@ impl Hands<'_> {
             return Ok(None);
         };
         let (mut looked, mut deleted): (Option<Option<Carrier>>, _) = (None, None);
+        let mut starts = false;
         for _ in 0..STEPS {
             let commission = match Commission::from_json(&stored.hub.to_string()) {
                 Ok(commission) => commission,
@@ -152,7 +163,12 @@ impl Hands<'_> {
             let now = Timestamp::now();
             let step = self.next(&commission, looked.as_ref(), deleted.as_deref(), now);
             match step {
-                Step::Rest(until) => return Ok(until),
+                Step::Rest(until) => {
+                    if commission.waits() && !starts {
+                        self.starts_no_more(key);
+                    }
+                    return Ok(until);
+                }
                 Step::Look => looked = Some(self.look(&commission).await?),
                 Step::Claim => {
                     let all: Vec<_> = commission.finalizers.iter().cloned().chain([FINALIZER.into()]).collect();
@@ -169,10 +185,14 @@ impl Hands<'_> {
                         Err(error) => return Err(error),
                     }
                 }
+                Step::Create(..) if !self.may_start(&commission) => return Ok(now.checked_add(LOOK).ok()),
+                // What was decided before it had the target may be decided otherwise now.
+                Step::Create(..) if !std::mem::replace(&mut starts, true) => {}
                 Step::Create(engine, run) => match self.objects.create_run(engine, &run).await {
                     Ok(text) => looked = Some(Carrier::from_json(engine, &text)),
                     Err(error) if error.code() == 409 => looked = Some(self.look(&commission).await?),
                     Err(Failed::Refused { code, reason, message }) if is_told(code) => {
+                        self.starts_no_more(key);
                         match plan::refused(&commission, code, &reason, &message, now) {
                             Step::Write(change) => match self.write(key, &stored, &change).await? {
                                 Some(written) => stored = written,
@@ -184,8 +204,8 @@ impl Hands<'_> {
                     }
                     Err(error) => return Err(error),
                 },
-                Step::Delete { engine, run, uid } => {
-                    self.objects.delete_run(engine, &run, &uid).await?;
+                Step::Delete { engine, run, uid, foreground } => {
+                    self.objects.delete_run(engine, &run, &uid, foreground).await?;
                     if engine == plan::engine_of(&commission) {
                         looked = Some(None);
                     } else {
@@ -266,6 +286,22 @@ impl Hands<'_> {
         let soon = std::time::Instant::now() + Duration::from_secs(1);
         let view = self.executor.index.view(&request, soon).ok()?;
         Some(routing::decide(&request, &view, &self.executor.policy.load(), now))
+    }
+
+    /// Nobody else starts on its target; from here on it does.
+    fn may_start(&self, commission: &Commission) -> bool {
+        let target =
+            commission.target.as_deref().and_then(|target| Target::parse(target, Some(&commission.cluster)).ok());
+        let Some(target) = target else { return true };
+        let mut starting = self.starting.lock();
+        // One that is told to run, ended or went is seen by the gate's question.
+        starting.retain(|_, key| self.executor.index.execution(key).is_some_and(|known| known.waits()));
+        *starting.entry(target.identity().clone()).or_insert_with(|| commission.key.clone()) == commission.key
+    }
+
+    /// It did not start after all.
+    fn starts_no_more(&self, key: &ObjectKey) {
+        self.starting.lock().retain(|_, starting| starting != key);
     }
 
     /// The name of its run, whoever's stands there.

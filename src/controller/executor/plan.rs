@@ -65,6 +65,8 @@ pub enum Step {
         engine: Engine,
         run: ObjectKey,
         uid: Box<str>,
+        /// It stays until its Pods are gone: what is at work holds the target.
+        foreground: bool,
     },
     Write(Box<StatusChange>),
 }
@@ -324,7 +326,8 @@ pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, 
 }
 
 fn delete(run: &Carrier) -> Step {
-    Step::Delete { engine: run.engine(), run: run.key().clone(), uid: run.uid().into() }
+    let foreground = run.engine() == Engine::Job && !run.ended();
+    Step::Delete { engine: run.engine(), run: run.key().clone(), uid: run.uid().into(), foreground }
 }
 
 fn write(change: StatusChange) -> Step {
