@@ -579,3 +579,18 @@ fn a_pod_of_the_job_before_says_nothing_of_this_one() {
     put::<Pod>(&index, &of("own", "r1", &container(&json!({"running": {}}))));
     assert_eq!(ran(&account(&index)), Some(true));
 }
+
+#[test]
+fn a_task_of_the_run_before_says_nothing_of_this_one() {
+    let index = index();
+    put::<PipelineRun>(&index, &run(&going_on()));
+    let mut before = at_work();
+    before["metadata"]["name"] = json!("wfe-1-b");
+    before["metadata"]["labels"]["tekton.dev/pipelineRunUID"] = json!("r0");
+    put::<TaskRun>(&index, &before);
+    put::<TaskRun>(&index, &pending());
+    assert_eq!(account(&index), Account::GoesOn { ran: None });
+    before["metadata"]["labels"]["tekton.dev/pipelineRunUID"] = json!("r1");
+    put::<TaskRun>(&index, &before);
+    assert_eq!(ran(&account(&index)), Some(true));
+}

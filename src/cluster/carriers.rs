@@ -55,8 +55,8 @@ impl Carries for PipelineRun {
         None
     }
 
-    fn owns(&self, _: &TaskRun) -> bool {
-        true
+    fn owns(&self, task: &TaskRun) -> bool {
+        self.uid.is_empty() || task.pipeline_run_uid.as_ref().is_none_or(|uid| *uid == self.uid)
     }
 
     fn run_of(part: &TaskRun) -> Option<ObjectKey> {

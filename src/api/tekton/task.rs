@@ -15,6 +15,8 @@ pub struct TaskRun {
     pub uid: Box<str>,
     /// The PipelineRun that it belongs to, by label or owner.
     pub pipeline_run: Option<Box<str>>,
+    /// Of several PipelineRuns of that name, one after the other, which; older releases do not say.
+    pub pipeline_run_uid: Option<Box<str>>,
     /// Its name in the pipeline.
     pub pipeline_task: Option<Box<str>>,
     pub created: Option<Timestamp>,
@@ -48,6 +50,7 @@ impl TaskRun {
             key: meta.key()?,
             uid: meta.uid(),
             pipeline_run: meta.label("tekton.dev/pipelineRun").or_else(|| meta.owned_by("PipelineRun")),
+            pipeline_run_uid: meta.label("tekton.dev/pipelineRunUID"),
             pipeline_task: meta.label("tekton.dev/pipelineTask"),
             created: meta.created(),
             last,
@@ -74,7 +77,16 @@ impl TaskRun {
     ) -> Self {
         let (last, mut earlier) = attempts(status);
         earlier.extend(checks);
-        Self { key, uid: Box::default(), pipeline_run: None, pipeline_task, created: None, last, earlier }
+        Self {
+            key,
+            uid: Box::default(),
+            pipeline_run: None,
+            pipeline_run_uid: None,
+            pipeline_task,
+            created: None,
+            last,
+            earlier,
+        }
     }
 
     /// The PipelineRun that it says it belongs to.

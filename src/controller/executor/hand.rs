@@ -267,7 +267,8 @@ impl Hands<'_> {
         let standing = if let Run::There(run) = run { Some(run) } else { beside };
         let other = standing.and_then(|run| run.origin().execution.as_ref()).filter(|other| **other != commission.key);
         let other = other.and_then(|other| self.executor.index.execution(other));
-        let other_open = other.is_some_and(|other| other.phase == ExecutionPhase::Running);
+        let ended = |phase| matches!(phase, ExecutionPhase::Completed | ExecutionPhase::Failed);
+        let other_open = other.is_some_and(|other| !ended(other.phase));
         let seen = Seen { commission, verdict: verdict.as_ref(), run, beside, other_open, account: &account };
         plan::plan(&seen, &self.executor.rules, now)
     }

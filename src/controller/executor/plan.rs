@@ -25,7 +25,7 @@ pub struct Seen<'a> {
     pub run: Run<'a>,
     /// What the other engine has under that name: a target is locked for both.
     pub beside: Option<&'a Carrier>,
-    /// Where what stands there is another execution's: the other one still says Running.
+    /// Where what stands there is another execution's: the other one has not said how it ended.
     pub other_open: bool,
     pub account: &'a Account,
 }
@@ -143,7 +143,7 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
     let (Some(target), Some(verdict)) = (commission.target.as_deref(), seen.verdict) else { return Step::Rest(None) };
     if let Some(hold) = &verdict.hold {
-        return held(commission, hold, now);
+        return held(seen, hold, now);
     }
     let beside = seen.beside.filter(|run| !is_ours(run, commission));
     let standing = if let Run::There(run) = seen.run { Some(run) } else { beside };
@@ -204,7 +204,8 @@ const YOUNG: Duration = Duration::from_secs(15);
 /// What no change announces is looked at again so often.
 const AGAIN: Duration = Duration::from_secs(10);
 
-fn held(commission: &Commission, hold: &Hold, now: Timestamp) -> Step {
+fn held(seen: &Seen<'_>, hold: &Hold, now: Timestamp) -> Step {
+    let commission = seen.commission;
     let message = hold.told(now);
     let reason = hold.reason.as_str();
     let after = |at: Timestamp, time| at.checked_add(time).unwrap_or(now);
@@ -218,6 +219,8 @@ fn held(commission: &Commission, hold: &Hold, now: Timestamp) -> Step {
         _ => return waits(commission, reason, &message, hold.until(), now),
     };
     match hold.end {
+        // One that is claimed may have a run that the index does not know yet.
+        End::Never if seen_of_parent <= now && matches!(seen.run, Run::Unseen) => Step::Look,
         End::Never if seen_of_parent <= now => write(StatusChange::given_up(commission, reason, &message, now)),
         End::Never => waits(commission, reason, &message, Some(seen_of_parent), now),
         _ => waits(commission, reason, &message, hold.until(), now),
@@ -229,6 +232,8 @@ fn waits(commission: &Commission, reason: &str, message: &str, until: Option<Tim
     let said = commission.progress.conditions.iter().any(|condition| {
         condition["type"] == "Admitted" && condition["status"] == "False" && condition["reason"] == reason
     });
+    // No hold lasts longer than it may wait.
+    let until = until.into_iter().chain(commission.deadline.filter(|deadline| *deadline > now)).min();
     if said { Step::Rest(until) } else { write(StatusChange::held(commission, reason, message, now)) }
 }
 

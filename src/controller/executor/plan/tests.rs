@@ -304,7 +304,7 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
     ];
     for (execution, reason, end, first, then) in rows {
         let step = |execution: Value| {
-            told(&Row { execution, hold: Some((reason.clone(), end)), run: UNSEEN, account: Account::Unknown }.step())
+            told(&Row { execution, hold: Some((reason.clone(), end)), run: ABSENT, account: Account::Unknown }.step())
         };
         assert_eq!(step(execution.clone()), first, "{reason:?}");
         if !then.is_empty() {
@@ -314,6 +314,23 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
             assert_eq!(step(said), then, "{reason:?}");
         }
     }
+    // It may have been begun, and nobody knows yet; and nothing waits for longer than it may.
+    let never = Row {
+        execution: json!({}),
+        hold: Some((Reason::ParentTerminal, End::Never)),
+        run: UNSEEN,
+        account: Account::Unknown,
+    };
+    assert_eq!(told(&never.step()), "look");
+    let condition = json!([{"type": "Admitted", "status": "False", "reason": "ResourceBusy"}]);
+    let short = json!({"spec": {"deadline": stamp(5)}, "status": {"phase": "Pending", "conditions": condition}});
+    let busy = Row {
+        execution: short,
+        hold: Some((Reason::ResourceBusy, End::WhenGone)),
+        run: ABSENT,
+        account: Account::Unknown,
+    };
+    assert_eq!(told(&busy.step()), "rest until 5");
     // What was begun before goes on, whatever holds now.
     let ours = run_of("we-1", "u-1", &going());
     let hold = Some((Reason::ResourceBusy, End::WhenGone));
