@@ -594,3 +594,26 @@ fn a_task_of_the_run_before_says_nothing_of_this_one() {
     put::<TaskRun>(&index, &before);
     assert_eq!(ran(&account(&index)), Some(true));
 }
+
+#[test]
+fn what_a_run_left_behind_is_known_as_long_as_it_is_there() {
+    let (index, place) = (index(), key(RUNS, "wfe-1"));
+    let left = |engine| index.has_leftovers(engine, &place);
+    put::<TaskRun>(&index, &at_work());
+    assert!(!left(Engine::Tekton), "it does not say which run it is of");
+    let mut before = at_work();
+    before["metadata"]["labels"]["tekton.dev/pipelineRunUID"] = json!("r0");
+    put::<TaskRun>(&index, &before);
+    assert!(left(Engine::Tekton) && !left(Engine::Job));
+    put::<PipelineRun>(&index, &run(&going_on()));
+    assert!(left(Engine::Tekton), "of the one before");
+    remove::<TaskRun>(&index, key(RUNS, "wfe-1-a"));
+    assert!(!left(Engine::Tekton));
+    let mut old = pod("p", &container(&json!({"running": {}})));
+    old["metadata"]["labels"]["controller-uid"] = json!("r0");
+    put::<Pod>(&index, &old);
+    assert!(left(Engine::Job));
+    old["status"]["phase"] = json!("Failed");
+    put::<Pod>(&index, &old);
+    assert!(!left(Engine::Job), "it is at work no longer");
+}

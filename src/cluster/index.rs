@@ -158,6 +158,17 @@ impl Index {
         self.world.read().executions.keys()
     }
 
+    /// Parts of an earlier run of this name are still there: Tekton takes a task by its name for the next run's, and a Pod may
+    /// still be at work. Only those count that say which run they are of.
+    #[must_use]
+    pub fn has_leftovers(&self, engine: Engine, key: &ObjectKey) -> bool {
+        let world = self.world.read();
+        match engine {
+            Engine::Tekton => world.pipelines.left_behind(key).any(|task| task.pipeline_run_uid.is_some()),
+            Engine::Job => world.jobs.left_behind(key).any(|pod| pod.job_uid.is_some() && !pod.ended),
+        }
+    }
+
     /// Every request that is Executing.
     #[must_use]
     pub fn executing(&self) -> Vec<ObjectKey> {

@@ -184,6 +184,13 @@ impl<K: Carries> Runs<K> {
         Some((run, parts))
     }
 
+    /// Parts that say they are of a run of this name, and are not of the one that is there.
+    pub fn left_behind(&self, key: &ObjectKey) -> impl Iterator<Item = &Arc<K::Part>> {
+        let run = self.runs.get(key);
+        let parts = self.by_run.get(key).into_iter().flatten();
+        parts.filter(move |part| run.as_ref().is_none_or(|run| !run.owns(part)))
+    }
+
     /// The execution left: nobody will ask for what was seen of its runs.
     pub fn forget_traces(&mut self, execution: &ObjectKey) {
         self.traces.remove(execution);

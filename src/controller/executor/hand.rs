@@ -269,7 +269,9 @@ impl Hands<'_> {
         let other = other.and_then(|other| self.executor.index.execution(other));
         let ended = |phase| matches!(phase, ExecutionPhase::Completed | ExecutionPhase::Failed);
         let other_open = other.is_some_and(|other| !ended(other.phase));
-        let seen = Seen { commission, verdict: verdict.as_ref(), run, beside, other_open, account: &account };
+        let leftovers = place.as_ref().is_some_and(|place| self.executor.index.has_leftovers(engine, place));
+        let seen =
+            Seen { commission, verdict: verdict.as_ref(), run, beside, leftovers, other_open, account: &account };
         plan::plan(&seen, &self.executor.rules, now)
     }
 

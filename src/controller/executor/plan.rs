@@ -25,6 +25,8 @@ pub struct Seen<'a> {
     pub run: Run<'a>,
     /// What the other engine has under that name: a target is locked for both.
     pub beside: Option<&'a Carrier>,
+    /// Parts of an earlier run of that name are still there.
+    pub leftovers: bool,
     /// Where what stands there is another execution's: the other one has not said how it ended.
     pub other_open: bool,
     pub account: &'a Account,
@@ -149,6 +151,11 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let standing = if let Run::There(run) = seen.run { Some(run) } else { beside };
     let Some(run) = standing else {
         let engine = engine_of(commission);
+        if seen.leftovers {
+            let message =
+                format!("parts of the {} before it are still there; it starts when they are gone", engine.kind());
+            return waits(commission, LOCKED, &message, now.checked_add(SOON).ok(), now);
+        }
         let namespace = commission.run_namespace.as_ref().unwrap_or(&rules.namespace);
         return Step::Create(engine, run::carrier(engine, commission, target, namespace, now));
     };
@@ -201,6 +208,8 @@ fn is_ours(run: &Carrier, commission: &Commission) -> bool {
 
 /// Of so young an execution it is not said that its parent is missing: the stream of those may be behind.
 const YOUNG: Duration = Duration::from_secs(15);
+/// What goes in a moment is looked at again so often.
+const SOON: Duration = Duration::from_secs(1);
 /// What no change announces is looked at again so often.
 const AGAIN: Duration = Duration::from_secs(10);
 

@@ -160,6 +160,7 @@ impl Row<'_> {
             verdict: Some(&verdict),
             run,
             beside: None,
+            leftovers: false,
             other_open: false,
             account: &self.account,
         };
@@ -228,6 +229,7 @@ fn a_run_that_ended_is_kept_until_its_own_execution_was_told() {
             verdict: Some(&verdict),
             run,
             beside: None,
+            leftovers: false,
             other_open,
             account: &Account::Unknown,
         };
@@ -346,6 +348,7 @@ fn without_a_verdict_nothing_begins() {
         verdict: None,
         run: Run::Unseen,
         beside: None,
+        leftovers: false,
         other_open: false,
         account: &Account::Unknown,
     };
@@ -481,7 +484,8 @@ fn member(change: &StatusChange, name: &str) -> Value {
 fn written(commission: &Commission, run: &Carrier, account: &Account) -> Option<StatusChange> {
     let verdict = verdict(None);
     let run = Run::There(run);
-    let seen = Seen { commission, verdict: Some(&verdict), run, beside: None, other_open: false, account };
+    let seen =
+        Seen { commission, verdict: Some(&verdict), run, beside: None, leftovers: false, other_open: false, account };
     match plan(&seen, &RULES(), now()) {
         Step::Write(change) => Some(*change),
         _ => None,
@@ -604,6 +608,7 @@ fn a_target_is_locked_for_both_engines() {
             verdict: Some(&verdict),
             run,
             beside: Some(beside),
+            leftovers: false,
             other_open: false,
             account,
         };
@@ -624,4 +629,27 @@ fn a_target_is_locked_for_both_engines() {
     assert_eq!(step(&forged, Run::Absent), format!("create {}", run::name("payments/Deployment/api")));
     let ours = run_of("we-1", "u-1", &going());
     assert_eq!(step(&job_of("we-9", &kept), Run::There(&ours)), "write Running ExecutionCreated");
+}
+
+/// Tekton takes a task by its name for the next run's.
+#[test]
+fn what_an_earlier_run_left_behind_is_waited_for() {
+    let step = |status: Value, leftovers: bool| {
+        let (commission, verdict) = (execution(json!({"status": status})), verdict(None));
+        let (run, account) = (Run::Absent, &Account::Unknown);
+        let seen = Seen {
+            commission: &commission,
+            verdict: Some(&verdict),
+            run,
+            beside: None,
+            leftovers,
+            other_open: false,
+            account,
+        };
+        told(&plan(&seen, &RULES(), now()))
+    };
+    let said = json!([{"type": "Admitted", "status": "False", "reason": "TargetLocked"}]);
+    assert_eq!(step(json!({}), true), "write Pending Held");
+    assert_eq!(step(json!({"phase": "Pending", "conditions": said}), true), "rest until 1");
+    assert_eq!(step(json!({}), false), format!("create {}", run::name("payments/Deployment/api")));
 }
