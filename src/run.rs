@@ -191,7 +191,7 @@ fn sources(
                 tokio::spawn(follow::<RemediationRequest>(client(), index(), pace())),
                 tokio::spawn(follow::<WorkflowExecution>(client(), index(), pace())),
             ];
-            // Only our own executor makes them, and reading Pods is a right that no gate needs.
+            // Kubernaut's executor makes Jobs too; a gate beside it does without, since reading Pods is much of a right.
             if settings.loops.executor {
                 following.push(tokio::spawn(follow_where_served::<Job>(client(), index(), pace(), executions)));
                 following.push(tokio::spawn(follow_where_served::<Pod>(client(), index(), pace(), executions)));

@@ -122,9 +122,7 @@ impl Pod {
             init_containers: containers(status.init_container_statuses),
         })
     }
-}
 
-impl Pod {
     /// The Job that it says it belongs to.
     #[must_use]
     pub fn run_key(&self) -> Option<ObjectKey> {

@@ -12,7 +12,7 @@ use crate::api::tekton::{Carrier, Engine};
 use crate::failure::{self, Account, Classification};
 use crate::routing::{End, Hold, Reason, Verdict};
 
-/// It keeps an execution there until its run is gone.
+/// It keeps an execution there until its run was deleted.
 pub const FINALIZER: &str = "lockkeeper.kubernaut.ai/run";
 
 /// All that a plan may know.
@@ -208,7 +208,7 @@ fn is_ours(run: &Carrier, commission: &Commission) -> bool {
 
 /// Of so young an execution it is not said that its parent is missing: the stream of those may be behind.
 const YOUNG: Duration = Duration::from_secs(15);
-/// What goes in a moment is looked at again so often.
+/// What a garbage collector takes away is looked at again so often.
 const SOON: Duration = Duration::from_secs(1);
 /// What no change announces is looked at again so often.
 const AGAIN: Duration = Duration::from_secs(10);
