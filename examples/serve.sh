@@ -13,8 +13,10 @@ start_example_server() {
   trap 'end_example_server' EXIT
   trap 'exit 130' INT TERM
   state="$work/state" status="$work/status" log="$work/log" ca="$work/certs/ca.crt"
-  "$examples/shift-times.sh" "$examples/state" "$state"
-  "$examples/shift-times.sh" "$examples/status" "$status"
+  local now
+  now="$(date -u +%s)"
+  "$examples/shift-times.sh" "$examples/state" "$state" "$now"
+  "$examples/shift-times.sh" "$examples/status" "$status" "$now"
   "$binary" serve --state "$state" --tls-dir "$work/certs" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
     --log-format json 2> "$log" &
   server=$!

@@ -2,15 +2,18 @@
 # The example world stands at 2026-01-05T10:02:33Z. This copies it to another folder with every time moved, so that there
 # it is now: backoff windows are open, cooldowns still run.
 #
-#   examples/shift-times.sh FROM TO
+#   examples/shift-times.sh FROM TO [NOW]
+#
+# NOW is in seconds since 1970, for folders that are to stand at one and the same moment.
 set -eu
-from="${1:?usage: shift-times.sh FROM TO}"
-to="${2:?usage: shift-times.sh FROM TO}"
+from="${1:?usage: shift-times.sh FROM TO [NOW]}"
+to="${2:?usage: shift-times.sh FROM TO [NOW]}"
+now="${3:-$(date -u +%s)}"
 story=1767607353
 mkdir -p "$to"
 for file in "$from"/*.yaml "$from"/*.json; do
   [ -e "$file" ] || continue
-  awk -v shift="$(($(date -u +%s) - story))" '
+  awk -v shift="$((now - story))" '
     # Days since 1970 of a civil date, and back, by counting years from March (any awk, no locale, no time zone).
     function days(y, m, d) { y -= m <= 2; m += m > 2 ? -3 : 9; return int(y / 400) * 146097 + (y % 400) * 365 + int(y % 400 / 4) - int(y % 400 / 100) + int((153 * m + 2) / 5) + d - 719469 }
     function civil(z,   era, doe, yoe, doy, mp, d, m) {
