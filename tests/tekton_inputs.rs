@@ -7,7 +7,7 @@ use axum::http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
 use lockkeeper::api::facts::{ObjectKey, RemediationRequest, WorkflowExecution};
-use lockkeeper::api::tekton::PipelineRun;
+use lockkeeper::api::tekton::{Owner, PipelineRun};
 use lockkeeper::cluster::{Footing, Index, Input, Pace, follow_where_served, list_where_served};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -211,7 +211,8 @@ async fn what_was_there_is_believed_gone_at_the_second_look() {
         assert_eq!(standing(index), None);
         let deadline = Instant::now() + Duration::from_secs(10);
         let key = ObjectKey { namespace: "n".into(), name: "we".into() };
-        assert_eq!(index.account(&key, None, Some("run"), deadline).unwrap(), lockkeeper::failure::Account::Unknown);
+        let owner = Owner { key: &key, uid: None, created: None };
+        assert_eq!(index.account(owner, Some("run"), deadline).unwrap(), lockkeeper::failure::Account::Unknown);
     })
     .await;
 }

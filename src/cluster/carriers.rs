@@ -8,8 +8,7 @@ use super::index::{Changed, Parting, Table, Tracked, World};
 use super::inputs::Input;
 use super::runs::{Carries, Runs};
 use crate::api::facts::{ObjectKey, ReadError, missing};
-use crate::api::tekton::{Engine, Job, Origin, PipelineRun, Pod, TaskRun};
-use crate::failure::{self, Account, Evidence};
+use crate::api::tekton::{Carrier, Engine, Job, Origin, PipelineRun, Pod, TaskRun};
 
 impl Carries for PipelineRun {
     type Part = TaskRun;
@@ -27,28 +26,12 @@ impl Carries for PipelineRun {
         self.created
     }
 
-    fn goes_on(&self) -> bool {
-        !self.ended() && self.completed.is_none()
-    }
-
-    fn began(&self) -> bool {
-        self.started.is_some() || !self.children.is_empty()
-    }
-
-    fn account(&self, tasks: &[Arc<TaskRun>], seen: bool) -> Account {
-        Account::of(self, tasks.iter().map(AsRef::as_ref), seen)
-    }
-
-    fn may_have_run(&self, tasks: &[Arc<TaskRun>]) -> Option<Evidence> {
-        failure::may_have_run(self, tasks.iter().map(AsRef::as_ref))
+    fn carrier(self: &Arc<Self>, tasks: Vec<Arc<TaskRun>>) -> Carrier {
+        Carrier::Pipeline(self.clone(), tasks)
     }
 
     fn refers_to(&self) -> impl Iterator<Item = &str> {
         self.children.iter().filter(|child| child.is_task_run).map(|child| &*child.name)
-    }
-
-    fn all_known(&self, tasks: &[Arc<TaskRun>]) -> bool {
-        self.children.iter().all(|child| tasks.iter().any(|task| task.key.name == child.name))
     }
 
     fn departed(_: &TaskRun) -> Option<TaskRun> {
@@ -88,29 +71,12 @@ impl Carries for Job {
         self.created
     }
 
-    fn goes_on(&self) -> bool {
-        !self.ended
-    }
-
-    /// Its controller says when it began before any Pod is there: a Pod tells.
-    fn began(&self) -> bool {
-        self.pods > 0
-    }
-
-    fn account(&self, pods: &[Arc<Pod>], seen: bool) -> Account {
-        Account::of_job(self, pods.iter().map(AsRef::as_ref), seen)
-    }
-
-    fn may_have_run(&self, pods: &[Arc<Pod>]) -> Option<Evidence> {
-        failure::job_may_have_run(self, pods.iter().map(AsRef::as_ref))
+    fn carrier(self: &Arc<Self>, pods: Vec<Arc<Pod>>) -> Carrier {
+        Carrier::Job(self.clone(), pods)
     }
 
     fn refers_to(&self) -> impl Iterator<Item = &str> {
         std::iter::empty()
-    }
-
-    fn all_known(&self, pods: &[Arc<Pod>]) -> bool {
-        i64::try_from(pods.len()).is_ok_and(|known| known >= self.pods)
     }
 
     /// It is at work no longer, whatever it said.

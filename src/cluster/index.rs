@@ -11,11 +11,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::inputs::{Footing, Health, Input, Pulse, Pulses};
-use super::runs::{Places, Runs};
+use super::runs::{Memory, Places, Runs};
 use crate::api::facts::{
     ObjectKey, ParentRef, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
 };
-use crate::api::tekton::{Carrier, Engine, Job, PipelineRun};
+use crate::api::tekton::{Carrier, Engine, Job, Owner, PipelineRun};
 use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
 
@@ -101,18 +101,11 @@ impl Index {
         Ok((siblings.unwrap_or_default(), history.unwrap_or_default(), age))
     }
 
-    /// What is known of the run that carries this execution out. `created` is the execution's own creation: what is clearly
-    /// older belongs to an earlier one of its name. `run_name` is what its status says of a run.
+    /// What is known of the run that carries this execution out, wherever that is. `run_name` is what its status says of a run.
     ///
     /// # Errors
     /// While runs are followed and were not listed yet, or where the index cannot be read before the deadline.
-    pub fn account(
-        &self,
-        execution: &ObjectKey,
-        created: Option<Timestamp>,
-        run_name: Option<&str>,
-        deadline: Instant,
-    ) -> Result<Account, Unavailable> {
+    pub fn account(&self, owner: Owner<'_>, run_name: Option<&str>, deadline: Instant) -> Result<Account, Unavailable> {
         let mut pulses = *self.pulses.lock();
         let unlisted = |input: &Input| pulses.of(*input).counts() && !pulses.of(*input).listed;
         let runs = [Input::PipelineRuns, Input::TaskRuns, Input::Jobs, Input::Pods];
@@ -121,10 +114,41 @@ impl Index {
         }
         let world = self.world.try_read_until(deadline).ok_or(Unavailable::Busy)?;
         let named = run_name.into_iter().flat_map(|name| {
-            [&self.execution_namespace, &execution.namespace]
+            [&self.execution_namespace, &owner.key.namespace]
                 .map(|namespace| ObjectKey { namespace: namespace.clone(), name: name.into() })
         });
-        Ok(world.account(execution, created, &named.collect::<Vec<_>>()))
+        Ok(world.account(owner, &named.collect::<Vec<_>>()))
+    }
+
+    /// What is remembered of this execution's runs that had this name.
+    #[must_use]
+    pub fn memory(&self, engine: Engine, run: &ObjectKey, owner: Owner<'_>) -> Memory {
+        let world = self.world.read();
+        match engine {
+            Engine::Tekton => world.pipelines.memory(run, owner),
+            Engine::Job => world.jobs.memory(run, owner),
+        }
+    }
+
+    /// For how long this run is known to have ended.
+    #[must_use]
+    pub fn ended_for(&self, run: &Carrier) -> Option<Duration> {
+        let world = self.world.read();
+        match run.engine() {
+            Engine::Tekton => world.pipelines.ended_for(run.key(), run.uid()),
+            Engine::Job => world.jobs.ended_for(run.key(), run.uid()),
+        }
+    }
+
+    /// Of the kinds of this engine, runs first, one that may not be read.
+    #[must_use]
+    pub fn unreadable(&self, engine: Engine) -> Option<Input> {
+        let mut pulses = *self.pulses.lock();
+        let kinds = match engine {
+            Engine::Tekton => [Input::PipelineRuns, Input::TaskRuns],
+            Engine::Job => [Input::Jobs, Input::Pods],
+        };
+        kinds.into_iter().find(|input| pulses.of(*input).footing == Footing::Denied)
     }
 
     /// The request of this name, where it is there and readable.
@@ -182,8 +206,8 @@ impl Index {
     pub fn run(&self, engine: Engine, key: &ObjectKey) -> Option<Carrier> {
         let world = self.world.read();
         match engine {
-            Engine::Tekton => world.pipelines.with_parts(key).map(|(run, tasks)| Carrier::Pipeline(run, tasks)),
-            Engine::Job => world.jobs.with_parts(key).map(|(job, pods)| Carrier::Job(job, pods)),
+            Engine::Tekton => world.pipelines.at(key),
+            Engine::Job => world.jobs.at(key),
         }
     }
 

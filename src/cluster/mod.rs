@@ -17,5 +17,6 @@ mod watch;
 pub use folder::{Folder, FolderError};
 pub use index::{Changed, Index, Seen, Tracked, Unavailable};
 pub use inputs::{Footing, Health, Input};
+pub use runs::Memory;
 pub use seek::{follow_where_served, list_where_served};
 pub use watch::{Pace, each_object, follow, list_once};

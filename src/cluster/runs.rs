@@ -2,23 +2,22 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::index::{Changed, Map, Parting, Table, Tracked, World};
 use crate::api::facts::{ObjectKey, Target, TargetId};
-use crate::api::tekton::{Engine, Origin};
-use crate::failure::{Account, Evidence, Weight};
+use crate::api::tekton::{Carrier, Engine, Origin, Owner};
+use crate::failure::{self, Account, Evidence, Weight};
 use crate::routing;
 
-/// Servers of one cluster stamp creations by clocks that differ: only what is older by more belongs to an earlier
-/// execution of the same name. In doubt a run is ours.
-const CLOCKS: Duration = Duration::from_secs(10);
 /// Executions that are not in the index and whose runs went: so many are remembered, the latest ones.
 const ORPHANS: usize = 1024;
 /// Of so many parts of one run that went the last state is kept.
 const DEPARTED: usize = 8;
+/// Of one execution so many runs are remembered that left a trace.
+const TRACES: usize = 8;
 
 /// A kind whose objects carry executions out.
 pub(super) trait Carries: Tracked {
@@ -28,15 +27,10 @@ pub(super) trait Carries: Tracked {
     fn uid(&self) -> &str;
     fn origin(&self) -> &Origin;
     fn created(&self) -> Option<Timestamp>;
-    fn goes_on(&self) -> bool;
-    /// It says that it began.
-    fn began(&self) -> bool;
-    fn account(&self, parts: &[Arc<Self::Part>], seen: bool) -> Account;
-    fn may_have_run(&self, parts: &[Arc<Self::Part>]) -> Option<Evidence>;
+    /// It and its parts, as everybody else knows them.
+    fn carrier(self: &Arc<Self>, parts: Vec<Arc<Self::Part>>) -> Carrier;
     /// Names of parts that it refers to.
     fn refers_to(&self) -> impl Iterator<Item = &str>;
-    /// Of no part of it nothing is known.
-    fn all_known(&self, parts: &[Arc<Self::Part>]) -> bool;
     /// What counts of a part that goes, as long as its run is there: where its controller takes parts away, what it said last.
     fn departed(part: &Self::Part) -> Option<Self::Part>;
     /// The part may be of another run that had this one's name before.
@@ -55,7 +49,10 @@ pub(super) struct Runs<K: Carries> {
     by_execution: Map<ObjectKey, Vec<Arc<K>>>,
     by_run: Map<ObjectKey, Vec<Arc<K::Part>>>,
     departed: Map<ObjectKey, Vec<Arc<K::Part>>>,
-    traces: Map<ObjectKey, Traces>,
+    /// When each that is there was first seen to have ended.
+    ends: Map<ObjectKey, (Box<str>, Instant)>,
+    /// By execution; each run that left one, in the order in which they came.
+    traces: Map<ObjectKey, Vec<Trace>>,
     orphans: VecDeque<ObjectKey>,
 }
 
@@ -67,13 +64,12 @@ impl<K: Carries> Default for Runs<K> {
             by_execution: Map::default(),
             by_run: Map::default(),
             departed: Map::default(),
+            ends: Map::default(),
             traces: Map::default(),
             orphans: VecDeque::default(),
         }
     }
 }
-
-type WithParts<K> = (Arc<K>, Vec<Arc<<K as Carries>::Part>>);
 
 /// Which runs act on which target.
 #[derive(Default)]
@@ -104,84 +100,117 @@ impl Places {
     }
 }
 
-/// What was seen of the runs of one execution and may stand in no record any more. A run is known here by its creation;
-/// of several the latest is kept, so that the order in which they were seen does not matter.
-#[derive(Clone, Debug, Default)]
-struct Traces {
+/// What was seen of one run and may stand in no record any more.
+#[derive(Clone, Debug)]
+struct Trace {
+    run: ObjectKey,
+    uid: Box<str>,
+    origin: Origin,
+    created: Option<Timestamp>,
     /// A step of it was seen at work.
-    at_work: Option<Timestamp>,
-    /// The uid of one that failed when every part of it was known and none had run: parts that go first take nothing back.
-    idle: Option<Box<str>>,
-    gone: Option<Timestamp>,
-    /// Of those that are gone, the one that ran, or may have.
-    gone_having_run: Option<Timestamp>,
+    at_work: bool,
+    /// It failed when every part of it was known and none had run: parts that go first take nothing back.
+    idle: bool,
+    /// It is no longer there, and ran, or may have.
+    gone: Option<bool>,
+    /// It had ended when it went, and its execution was not told: as it was last.
+    last: Option<Carrier>,
 }
 
-impl Traces {
-    fn is_empty(&self) -> bool {
-        self.at_work.or(self.gone).is_none() && self.idle.is_none()
+impl Trace {
+    fn ran(&self) -> bool {
+        self.at_work || self.gone == Some(true)
     }
 
-    /// One of this time or later ran, or may have.
-    fn ran_since(&self, oldest: Timestamp) -> bool {
-        self.at_work.max(self.gone_having_run).is_some_and(|at| at >= oldest)
+    fn says_nothing(&self) -> bool {
+        !self.at_work && !self.idle && self.gone.is_none()
     }
 }
 
-/// The oldest creation that a run of an execution of this age may have.
-fn oldest(created: Option<Timestamp>) -> Timestamp {
-    created.and_then(|created| created.checked_sub(CLOCKS).ok()).unwrap_or(Timestamp::MIN)
+/// What is remembered of runs.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// A step of one was seen at work, or that could not be excluded when one was seen last.
+    pub ran: bool,
+    /// One was there, and is no longer.
+    pub gone: bool,
+    /// The last one that had ended when it went, before its execution was told.
+    pub last: Option<Carrier>,
+}
+
+impl Memory {
+    fn of<'t>(traces: impl IntoIterator<Item = &'t Trace>) -> Self {
+        traces.into_iter().fold(Self::default(), |memory, trace| Self {
+            ran: memory.ran || trace.ran(),
+            gone: memory.gone || trace.gone.is_some(),
+            last: trace.last.clone().or(memory.last),
+        })
+    }
 }
 
 impl<K: Carries> Runs<K> {
-    /// What is known of the run of this execution. `named` are the places where its status says that a run may be; they count
-    /// only where no run says itself that it is its own, since the status is what its writer makes of it. `elsewhere`: a run
-    /// of it that is of another kind did something.
-    fn account(
-        &self,
-        execution: &ObjectKey,
-        created: Option<Timestamp>,
-        named: &[ObjectKey],
-        elsewhere: bool,
-    ) -> Account {
-        let oldest = oldest(created);
-        let of_now = |at: Timestamp| at >= oldest;
-        let unclaimed = |run: &Arc<K>| run.origin().execution.is_none();
+    /// What is known of the run of this execution, wherever it is. `named` are the places where its status says that a run may
+    /// be; they count only where no run says itself that it is its own, since the status is what its writer makes of it.
+    /// `elsewhere`: a run of it that is of another kind did something.
+    fn account(&self, owner: Owner<'_>, named: &[ObjectKey], elsewhere: bool) -> Account {
+        let unclaimed = |run: &Arc<K>| run.origin().execution.is_none() && owner.may_have_made(run.created());
         let named = named.iter().filter_map(|key| self.runs.get(key)).filter(unclaimed);
-        let own = self.own(execution, oldest);
-        let traces = self.traces.get(execution).cloned().unwrap_or_default();
+        let own = self.own(owner);
+        let memory = Memory::of(self.traces_of(owner));
         // Of several runs of its own one is told, and what any of them did counts.
-        let another_ran = own.len() > 1 && own.iter().any(|run| self.may_have_run(run).is_some());
-        let run = telling(own.into_iter()).or_else(|| telling(named.filter(|run| of_now(born(&**run)))));
-        let ran = elsewhere || another_ran || traces.ran_since(oldest);
+        let another_ran = own.len() > 1 && own.iter().any(|run| self.evidence_of_start(run).is_some());
+        let run = self.telling(&own).or_else(|| self.telling(&named.collect::<Vec<_>>()));
+        let ran = elsewhere || another_ran || memory.ran;
         match run {
-            Some(run) => self.told(&run, ran),
-            None if traces.ran_since(oldest) || traces.gone.is_some_and(of_now) => Account::Gone { ran },
+            Some(run) => Account::of_carrier(&run, ran),
+            None if memory.gone || memory.ran => Account::Gone { ran },
             None => Account::Unknown,
         }
     }
 
     /// A run of this execution did something, or may have.
-    fn did_something(&self, execution: &ObjectKey, created: Option<Timestamp>) -> bool {
-        let oldest = oldest(created);
-        self.traces.get(execution).is_some_and(|traces| traces.ran_since(oldest))
-            || self.own(execution, oldest).iter().any(|run| self.may_have_run(run).is_some())
+    fn did_something(&self, owner: Owner<'_>) -> bool {
+        Memory::of(self.traces_of(owner)).ran || self.own(owner).iter().any(|run| self.evidence_of_start(run).is_some())
     }
 
-    fn own(&self, execution: &ObjectKey, oldest: Timestamp) -> Vec<Arc<K>> {
-        let all = self.by_execution.get(execution).into_iter().flatten();
-        all.filter(|run| born(&***run) >= oldest).cloned().collect()
+    fn own(&self, owner: Owner<'_>) -> Vec<Arc<K>> {
+        let all = self.by_execution.get(owner.key).into_iter().flatten();
+        all.filter(|run| run.origin().is_of(owner, run.created())).cloned().collect()
     }
 
-    fn may_have_run(&self, run: &K) -> Option<Evidence> {
-        run.may_have_run(&self.parts_of(run))
+    fn traces_of(&self, owner: Owner<'_>) -> impl Iterator<Item = &Trace> {
+        let all = self.traces.get(owner.key).into_iter().flatten();
+        all.filter(move |trace| trace.origin.is_of(owner, trace.created))
+    }
+
+    /// One that goes on says most; else the last one does.
+    fn telling(&self, runs: &[Arc<K>]) -> Option<Carrier> {
+        let rank = |run: &Carrier| (run.goes_on(), run.created().unwrap_or(Timestamp::MAX));
+        let runs = runs.iter().map(|run| self.carrier(run));
+        runs.max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.key().cmp(b.key())))
+    }
+
+    fn evidence_of_start(&self, run: &Arc<K>) -> Option<Evidence> {
+        failure::evidence_of_start(&self.carrier(run))
+    }
+
+    fn carrier(&self, run: &Arc<K>) -> Carrier {
+        run.carrier(self.parts_of(run))
     }
 
     /// The run of this name, with its parts.
-    pub fn with_parts(&self, key: &ObjectKey) -> Option<WithParts<K>> {
-        let run = self.runs.get(key)?;
-        let parts = self.parts_of(&run);
-        Some((run, parts))
+    pub fn at(&self, key: &ObjectKey) -> Option<Carrier> {
+        self.runs.get(key).map(|run| self.carrier(&run))
+    }
+
+    /// For how long the run of this name and uid is known to have ended.
+    pub fn ended_for(&self, key: &ObjectKey, uid: &str) -> Option<Duration> {
+        self.ends.get(key).filter(|(known, _)| **known == *uid).map(|(_, since)| since.elapsed())
+    }
+
+    /// What is remembered of this execution's runs that had this name.
+    pub fn memory(&self, key: &ObjectKey, owner: Owner<'_>) -> Memory {
+        Memory::of(self.traces_of(owner).filter(|trace| trace.run == *key))
     }
 
     /// Parts that say they are of a run of this name, and are not of the one that is there.
@@ -199,11 +228,8 @@ impl<K: Carries> Runs<K> {
     /// Runs can no longer be seen: what was seen is kept for executions that can.
     pub fn drop_orphans(&mut self, holds: impl Fn(&ObjectKey) -> bool) {
         self.orphans.clear();
+        self.ends.clear();
         self.traces.retain(|execution, _| holds(execution));
-    }
-
-    fn told(&self, run: &K, seen: bool) -> Account {
-        run.account(&self.parts_of(run), seen)
     }
 
     /// Those that say so themselves, and those that the run refers to.
@@ -220,52 +246,73 @@ impl<K: Carries> Runs<K> {
     }
 
     /// Remembers what a later record may not show any more: a Pod or a task that is made again leaves no trace.
-    fn note(&mut self, run: &K) {
+    fn note(&mut self, run: &Arc<K>) {
+        let carrier = self.carrier(run);
+        if carrier.ended() && self.ends.get(run.key()).is_none_or(|(uid, _)| **uid != *run.uid()) {
+            self.ends.insert(run.key().clone(), (run.uid().into(), Instant::now()));
+        }
+        let at_work = failure::evidence_of_start(&carrier).is_some_and(|evidence| evidence.weight < Weight::Doubt);
+        let idle = matches!(Account::of_carrier(&carrier, false), Account::Failed(failed) if !failed.ran);
+        self.trace(&**run, |trace| {
+            trace.at_work |= at_work;
+            // Of parts that went nothing is known, and that takes nothing back.
+            if !carrier.has_unknown_parts() {
+                trace.idle = idle && !trace.uid.is_empty();
+            }
+        });
+    }
+
+    /// Changes what is remembered of a run.
+    fn trace(&mut self, run: &K, change: impl FnOnce(&mut Trace)) {
         let Some(execution) = &run.origin().execution else { return };
-        let mut traces = self.traces.get(execution).cloned().unwrap_or_default();
-        if traces.at_work.is_some_and(|at| at >= born(run)) {
-            return;
+        let mut traces = self.traces.remove(execution).unwrap_or_default();
+        let own = |trace: &Trace| trace.run == *run.key() && *trace.uid == *run.uid();
+        let mut trace = match traces.iter().position(own) {
+            Some(at) => traces.remove(at),
+            None => Trace {
+                run: run.key().clone(),
+                uid: run.uid().into(),
+                origin: run.origin().clone(),
+                created: run.created(),
+                at_work: false,
+                idle: false,
+                gone: None,
+                last: None,
+            },
+        };
+        change(&mut trace);
+        if !trace.says_nothing() {
+            traces.push(trace);
         }
-        let parts = self.parts_of(run);
-        if run.may_have_run(&parts).is_some_and(|evidence| evidence.weight < Weight::Doubt) {
-            traces.at_work = traces.at_work.max(Some(born(run)));
-        } else if run.all_known(&parts) {
-            let idle = matches!(self.told(run, false), Account::Failed(failed) if !failed.ran);
-            traces.idle = (idle && !run.uid().is_empty()).then(|| run.uid().into());
+        if traces.len() > TRACES {
+            let least = traces.iter().position(|trace| !trace.ran()).unwrap_or(0);
+            traces.remove(least);
         }
-        if traces.is_empty() {
-            self.traces.remove(execution);
-        } else {
+        if !traces.is_empty() {
             self.traces.insert(execution.clone(), traces);
         }
     }
 
-    fn parts_with(&mut self, run: &K, parting: Parting, adopted: bool) {
-        self.take_leave(run, parting, adopted);
-        self.departed.remove(run.key());
-    }
-
-    fn take_leave(&mut self, run: &K, parting: Parting, adopted: bool) {
-        let Some(execution) = &run.origin().execution else { return };
+    fn parts_with(&mut self, run: &Arc<K>, parting: Parting, adopted: bool, open: bool) {
         let ran = self.ran_until_it_went(run, parting);
-        let traces = self.traces.entry(execution.clone()).or_default();
-        let born = Some(born(run));
-        traces.gone = traces.gone.max(born);
-        if ran && traces.idle.as_deref() != Some(run.uid()) {
-            traces.gone_having_run = traces.gone_having_run.max(born);
+        let last = Some(self.carrier(run)).filter(|last| open && last.ended());
+        self.trace(&**run, |trace| {
+            trace.gone = Some(ran && !trace.idle);
+            trace.last = last;
+        });
+        if let Some(execution) = run.origin().execution.clone().filter(|_| !adopted) {
+            self.orphans.push_back(execution);
         }
-        if !adopted {
-            self.orphans.push_back(execution.clone());
-        }
+        self.departed.remove(run.key());
+        self.ends.remove(run.key());
     }
 
     /// False only where it provably never started.
-    fn ran_until_it_went(&self, run: &K, parting: Parting) -> bool {
-        match self.told(run, false) {
+    fn ran_until_it_went(&self, run: &Arc<K>, parting: Parting) -> bool {
+        let carrier = self.carrier(run);
+        match Account::of_carrier(&carrier, false) {
             Account::Failed(failed) => failed.ran,
-            Account::GoesOn { ran: None } => {
-                run.began() || !self.parts_of(run).is_empty() || parting == Parting::Unseen
-            }
+            Account::GoesOn { ran: None } => carrier.began() || carrier.has_parts() || parting == Parting::Unseen,
             _ => true,
         }
     }
@@ -273,14 +320,11 @@ impl<K: Carries> Runs<K> {
 
 impl World {
     /// What is known of the run of this execution, of whichever kind it is.
-    pub(super) fn account(&self, execution: &ObjectKey, created: Option<Timestamp>, named: &[ObjectKey]) -> Account {
+    pub(super) fn account(&self, owner: Owner<'_>, named: &[ObjectKey]) -> Account {
         let (pipelines, jobs) = (&self.pipelines, &self.jobs);
-        let elsewhere = (jobs.did_something(execution, created), pipelines.did_something(execution, created));
+        let elsewhere = (jobs.did_something(owner), pipelines.did_something(owner));
         let told = |named: &[ObjectKey]| {
-            either(
-                pipelines.account(execution, created, named, elsewhere.0),
-                jobs.account(execution, created, named, elsewhere.1),
-            )
+            either(pipelines.account(owner, named, elsewhere.0), jobs.account(owner, named, elsewhere.1))
         };
         match told(&[]) {
             Account::Unknown | Account::Gone { .. } => told(named),
@@ -292,17 +336,18 @@ impl World {
     pub(super) fn place_runs_of(&mut self, execution: &ObjectKey) {
         let pipelines = self.pipelines.by_execution.get(execution).cloned().unwrap_or_default();
         let jobs = self.jobs.by_execution.get(execution).cloned().unwrap_or_default();
-        pipelines.iter().for_each(|run| self.place(&**run));
-        jobs.iter().for_each(|run| self.place(&**run));
+        pipelines.iter().for_each(|run| self.place(run));
+        jobs.iter().for_each(|run| self.place(run));
     }
 
     /// Puts a run on the target of its execution, else on the one that it was made for.
-    fn place<K: Carries>(&mut self, run: &K) {
+    fn place<K: Carries>(&mut self, run: &Arc<K>) {
         self.places.lift(K::ENGINE, run.key());
-        let target = self.target_of(run);
+        let target = self.target_of(&**run);
         let Some((execution, target)) = run.origin().execution.as_ref().zip(target) else { return };
         let (key, execution) = (run.key().clone(), execution.clone());
-        let run = routing::Run { engine: K::ENGINE, key, execution, created: run.created(), goes_on: run.goes_on() };
+        let goes_on = run.carrier(Vec::new()).goes_on();
+        let run = routing::Run { engine: K::ENGINE, key, execution, created: run.created(), goes_on };
         self.places.put(run, target);
     }
 
@@ -312,9 +357,11 @@ impl World {
         by_execution.or_else(|| Some(Target::parse(run.origin().target.as_deref()?, None).ok()?.identity().clone()))
     }
 
-    fn run_parts<K: Carries>(&mut self, run: &K, parting: Parting) {
-        let adopted = run.origin().execution.as_ref().is_some_and(|key| self.executions.holds(key));
-        K::of_mut(self).parts_with(run, parting, adopted);
+    fn run_parts<K: Carries>(&mut self, run: &Arc<K>, parting: Parting) {
+        let execution = run.origin().execution.as_ref();
+        let adopted = execution.is_some_and(|key| self.executions.holds(key));
+        let open = execution.and_then(|key| self.executions.get(key)).is_none_or(|known| !known.has_ended());
+        K::of_mut(self).parts_with(run, parting, adopted, open);
         while K::of(self).orphans.len() > ORPHANS {
             let Some(oldest) = K::of_mut(self).orphans.pop_front() else { break };
             if !self.executions.holds(&oldest) && !K::of(self).by_execution.contains_key(&oldest) {
@@ -331,7 +378,7 @@ impl World {
         if let Some(execution) = &run.origin().execution {
             K::of_mut(self).by_execution.entry(execution.clone()).or_default().push(run.clone());
         }
-        self.place(&**run);
+        self.place(run);
         K::of_mut(self).note(run);
     }
 
@@ -344,13 +391,13 @@ impl World {
     /// A run is about to take the place of another one of its name.
     pub(super) fn replace_run<K: Carries>(&mut self, run: &K) {
         if let Some(before) = K::of(self).runs.get(run.key()).filter(|before| before.uid() != run.uid()) {
-            self.run_parts(&*before, Parting::Unseen);
+            self.run_parts(&before, Parting::Unseen);
         }
     }
 
     pub(super) fn lose_run<K: Carries>(&mut self, key: &ObjectKey, parting: Parting) {
         if let Some(run) = K::of(self).runs.get(key) {
-            self.run_parts(&*run, parting);
+            self.run_parts(&run, parting);
         }
     }
 
@@ -398,19 +445,6 @@ fn either(one: Account, other: Account) -> Account {
         Account::Unknown => 0,
     };
     if rank(&other) > rank(&one) { other } else { one }
-}
-
-/// One that goes on says most; else the last one does.
-fn telling<K: Carries>(runs: impl Iterator<Item = Arc<K>>) -> Option<Arc<K>> {
-    runs.max_by(|a, b| {
-        let rank = |run: &K| (run.goes_on(), born(run));
-        rank(a).cmp(&rank(b)).then_with(|| a.key().cmp(b.key()))
-    })
-}
-
-/// Creation; a run that does not say when counts as new.
-fn born<K: Carries>(run: &K) -> Timestamp {
-    run.created().unwrap_or(Timestamp::MAX)
 }
 
 fn remove_from<T: Tracked>(lists: &mut Map<ObjectKey, Vec<Arc<T>>>, list: &ObjectKey, key: &ObjectKey) {

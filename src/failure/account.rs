@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, Source, Weight};
 use super::{Classification, Reason, job_may_have_run, may_have_run, of_job, of_run, run};
-use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
+use crate::api::tekton::{Carrier, Job, PipelineRun, Pod, TaskRun};
 
 /// The state of a run, told by its own record and by what a watcher remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,15 @@ impl Account {
             return Self::GoesOn { ran: job_may_have_run(job, pods) };
         }
         of_job(job, pods, seen).map_or(Self::Succeeded, Self::Failed)
+    }
+
+    /// The same, whichever engine it is of.
+    #[must_use]
+    pub fn of_carrier(carrier: &Carrier, seen: bool) -> Self {
+        match carrier {
+            Carrier::Pipeline(run, tasks) => Self::of(run, tasks.iter().map(AsRef::as_ref), seen),
+            Carrier::Job(job, pods) => Self::of_job(job, pods.iter().map(AsRef::as_ref), seen),
+        }
     }
 
     /// What comes next may say otherwise: the run has not ended as far as is known, or its flag rests on doubt.
@@ -88,6 +97,15 @@ impl Account {
             }
             Self::Gone { ran: false } | Self::Unknown => None,
         }
+    }
+}
+
+/// What shows that a step of it ran, or may have, whether it ended or not.
+#[must_use]
+pub fn evidence_of_start(carrier: &Carrier) -> Option<Evidence> {
+    match carrier {
+        Carrier::Pipeline(run, tasks) => may_have_run(run, tasks.iter().map(AsRef::as_ref)),
+        Carrier::Job(job, pods) => job_may_have_run(job, pods.iter().map(AsRef::as_ref)),
     }
 }
 

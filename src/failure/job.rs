@@ -1,7 +1,5 @@
 //! What a Kubernetes Job failed of: its Pods tell, and where they do not, its condition.
 
-use std::collections::BTreeSet;
-
 use super::Reason::{self, *};
 use super::evidence::{Evidence, Source, Weight};
 use super::started::{self, Started};
@@ -151,9 +149,10 @@ fn began(job: &Job, pods: &[&Pod], seen: bool, source: &Source) -> Option<Eviden
     if let Some(pod) = pods.iter().find(silent) {
         return Some(Source::of("Pod", &pod.key).says(Weight::Doubt, "had begun, and nothing is known of it"));
     }
-    // A Pod that was told twice is one.
-    let known = pods.iter().map(|pod| &pod.key).collect::<BTreeSet<_>>().len();
-    (job.pods > i64::try_from(known).unwrap_or(i64::MAX)).then(|| unknown_pods(source))
+    if job.was_suspended {
+        return Some(source.says(Weight::Doubt, "was suspended: Pods that it had before left no trace"));
+    }
+    (!job.knows_all(pods.iter().copied())).then(|| unknown_pods(source))
 }
 
 fn unknown_pods(source: &Source) -> Evidence {

@@ -50,6 +50,20 @@ impl Hold {
         one_line(&format!("{}: {}{}{}", self.reason, What(self), Until(self, at), HeldBy(self)), MESSAGE_MAX_BYTES)
     }
 
+    /// The same without what changes while nothing does: for a condition, which is written where it says something new.
+    #[must_use]
+    pub fn standing(&self) -> String {
+        let what = match &self.because {
+            Because::StaleState { max, .. } => format!(
+                "routing state is older than staleness.max, {}; lockkeeper's /readyz says which input is silent",
+                GoDuration::from(*max)
+            ),
+            _ => What(self).to_string(),
+        };
+        let until = self.until().map(|until| format!("; until {}", told(until))).unwrap_or_default();
+        one_line(&format!("{}: {what}{until}{}", self.reason, HeldBy(self)), MESSAGE_MAX_BYTES)
+    }
+
     /// The member of the candidate that the hold is about.
     #[must_use]
     pub fn field(&self) -> &'static str {
@@ -264,6 +278,8 @@ fn one_line_bytes(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::testing::*;
     use super::super::{Check, Mode, Parent};
     use super::*;
@@ -486,6 +502,14 @@ mod tests {
         let told = "ExponentialBackoff: 1 failure before anything ran; until 2026-01-05T10:00:27Z (27s); \
                     held by WorkflowExecution payments/we-1";
         assert_eq!(hold.told(now()), told);
+        assert_eq!(hold.standing(), told.replace(" (27s)", ""), "what counts down is left out");
+        let stale = |age| {
+            let (age, max) = (Duration::from_secs(age), Duration::from_secs(15));
+            let because = Because::StaleState { age, max };
+            Hold { reason: Reason::StaleState, because, by: None, end: End::WhenGone }.standing()
+        };
+        assert_eq!(stale(20), stale(200));
+        assert!(stale(20).starts_with("StaleState: routing state is older than staleness.max, 15s;"), "{}", stale(20));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::gate::{Gate, Judgement, not_ready};
 use super::review::{Operation, Review};
 use crate::api::facts::{ReadError, Record, TWICE};
+use crate::api::tekton::Owner;
 use crate::convert::{self, Version};
 use crate::failure::Account;
 use crate::fault::Fault;
@@ -95,7 +96,8 @@ impl Gate {
         // The run that stood there before: a writer does not choose the evidence. Once it has failed, a name is none at all.
         let named = || old.run_name.as_deref().or(new.run_name.as_deref());
         let run = status::turns_failed(old, new).then(named).flatten();
-        self.index.account(&execution, new.created, run, deadline).map_err(not_ready)
+        let owner = Owner { key: &execution, uid: new.uid.as_deref(), created: new.created };
+        self.index.account(owner, run, deadline).map_err(not_ready)
     }
 }
 

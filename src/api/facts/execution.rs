@@ -105,6 +105,12 @@ impl WorkflowExecution {
         matches!(self.phase, ExecutionPhase::Unset | ExecutionPhase::Pending)
     }
 
+    /// It said how it ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase, ExecutionPhase::Completed | ExecutionPhase::Failed)
+    }
+
     #[must_use]
     pub fn completed(&self) -> bool {
         self.phase == ExecutionPhase::Completed

@@ -13,6 +13,7 @@ use super::{ReadError, TWICE, Timestamp, printable, read, said};
 /// One side of a status write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
+    pub uid: Option<Box<str>>,
     pub created: Option<Timestamp>,
     /// The annotation that asks for a clearance: why.
     pub clear: Option<Box<str>>,
@@ -71,6 +72,7 @@ impl Record {
         let Mapping(metadata) = object.metadata.unwrap_or_default();
         let Mapping(wish) = metadata.annotations.unwrap_or_default();
         Ok(Self {
+            uid: said(metadata.uid),
             created: metadata.creation_timestamp.and_then(|time| time.0),
             clear: wish.clear,
             cleared_by: wish.cleared_by,
@@ -166,6 +168,7 @@ struct Object {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
+    uid: Option<Box<str>>,
     creation_timestamp: Option<Time>,
     annotations: Option<Mapping<Wish>>,
 }

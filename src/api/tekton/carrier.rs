@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Child, Condition, Job, Origin, PipelineRun, Pod, Status, TaskRun};
+use super::{Child, Condition, Job, Origin, Owner, PipelineRun, Pod, Status, TaskRun};
 use crate::api::facts::{ObjectKey, Timestamp};
 
 /// `spec.workflowRef.executionEngine`, as far as it is carried out here.
@@ -124,6 +124,27 @@ impl Carrier {
         }
     }
 
+    /// It carries this execution out.
+    #[must_use]
+    pub fn is_of(&self, owner: Owner<'_>) -> bool {
+        self.origin().is_of(owner, self.created())
+    }
+
+    /// It may still do something.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        !self.ended() && (self.engine() == Engine::Job || self.completed().is_none())
+    }
+
+    /// It says that it began. A Job's controller says when before any Pod is there: a Pod tells.
+    #[must_use]
+    pub fn began(&self) -> bool {
+        match self {
+            Self::Pipeline(run, _) => run.started.is_some() || !run.children.is_empty(),
+            Self::Job(job, _) => job.pods > 0 || job.was_suspended,
+        }
+    }
+
     /// What it says of itself, in the form of Tekton's condition `Succeeded`.
     #[must_use]
     pub fn condition(&self) -> Condition {
@@ -161,6 +182,15 @@ impl Carrier {
         }
     }
 
+    /// A part of it is known that is an object of its own.
+    #[must_use]
+    pub fn has_parts(&self) -> bool {
+        match self {
+            Self::Pipeline(_, tasks) => !tasks.is_empty(),
+            Self::Job(_, pods) => !pods.is_empty(),
+        }
+    }
+
     /// A part of it is known that has not ended.
     #[must_use]
     pub fn has_open_parts(&self) -> bool {
@@ -179,7 +209,7 @@ impl Carrier {
                     |child: &Child| child.is_task_run && known(run, tasks).all(|task| task.key.name != child.name);
                 run.children.iter().any(unheard)
             }
-            Self::Job(job, pods) => i64::try_from(pods.len()).is_ok_and(|known| known < job.pods),
+            Self::Job(job, pods) => !job.knows_all(pods.iter().map(AsRef::as_ref)),
         }
     }
 }

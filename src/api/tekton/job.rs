@@ -1,5 +1,7 @@
 //! A stored Kubernetes Job and the Pods of it.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -26,6 +28,8 @@ pub struct Job {
     /// Pods that failed, succeeded, end now and are not counted yet, or are there now: zero only where nothing was ever
     /// made.
     pub pods: i64,
+    /// It was told to wait, now or before: then its Pods are deleted, and none of the counts tells of them any more.
+    pub was_suspended: bool,
 }
 
 /// A Pod of a Job.
@@ -73,6 +77,7 @@ impl Job {
             let at = conditions.iter().position(|condition| condition.is(kind))?;
             Some(conditions.swap_remove(at).read())
         };
+        let was_suspended = take("Suspended").is_some();
         let holds = Condition::succeeded;
         let (failed, complete) = (take("Failed").filter(holds), take("Complete").filter(holds));
         let end = complete.as_ref().or(failed.as_ref());
@@ -88,7 +93,14 @@ impl Job {
             // FailureTarget says the same while its last pods still end.
             failed: failed.or_else(|| take("FailureTarget").filter(holds)),
             pods,
+            was_suspended,
         })
+    }
+
+    /// These are all the Pods that it counts; one that was told twice is one.
+    pub fn knows_all<'a>(&self, pods: impl IntoIterator<Item = &'a Pod>) -> bool {
+        let known: BTreeSet<_> = pods.into_iter().map(|pod| &pod.key).collect();
+        self.pods <= i64::try_from(known.len()).unwrap_or(i64::MAX)
     }
 }
 

@@ -8,19 +8,21 @@ mod carrier;
 mod container;
 mod job;
 mod loose;
+mod origin;
 mod run;
 mod task;
 
 pub use carrier::{Carrier, Engine};
 pub use container::{Container, State, Terminated};
 pub use job::{Job, Pod};
+pub use origin::{EXECUTION, EXECUTION_LABEL, EXECUTION_UID, NAMESPACE_LABEL, Origin, Owner, TARGET};
 pub use run::{Child, PipelineRun};
 pub use task::{Attempt, TaskRun};
 
 use serde::Deserialize;
 
-use super::facts::{ObjectKey, Time, Timestamp};
-use loose::{Loose, Meta, Objects, text, time};
+use super::facts::{Time, Timestamp};
+use loose::{Loose, Objects, text, time};
 
 /// One entry of `status.conditions`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,40 +67,6 @@ impl Status {
             "True" => Self::True,
             "False" => Self::False,
             _ => Self::Unknown,
-        }
-    }
-}
-
-/// What Kubernaut's executor writes on the run that it makes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The WorkflowExecution that the run carries out.
-    pub execution: Option<ObjectKey>,
-    /// The one of that name that it was made for; only lockkeeper says it.
-    pub execution_uid: Option<Box<str>>,
-    /// Its target as it was written there.
-    pub target: Option<Box<str>>,
-}
-
-/// A name that is too long for a label stands here whole: namespace/name.
-pub const EXECUTION: &str = "lockkeeper.kubernaut.ai/execution";
-pub const EXECUTION_UID: &str = "lockkeeper.kubernaut.ai/execution-uid";
-pub const EXECUTION_LABEL: &str = "kubernaut.ai/workflow-execution";
-pub const NAMESPACE_LABEL: &str = "kubernaut.ai/source-namespace";
-pub const TARGET: &str = "kubernaut.ai/target-resource";
-
-impl Origin {
-    fn of(meta: &Meta) -> Self {
-        let labelled = meta.label(EXECUTION_LABEL).zip(meta.label(NAMESPACE_LABEL));
-        let whole = meta.annotation(EXECUTION);
-        let whole = whole
-            .as_deref()
-            .and_then(|whole| whole.split_once('/'))
-            .map(|(namespace, name)| (name.into(), namespace.into()));
-        Self {
-            execution: whole.or(labelled).map(|(name, namespace)| ObjectKey { namespace, name }),
-            execution_uid: meta.annotation(EXECUTION_UID),
-            target: meta.annotation(TARGET),
         }
     }
 }

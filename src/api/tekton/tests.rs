@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::api::facts::ObjectKey;
 
 fn run(status: &str) -> PipelineRun {
     PipelineRun::from_json(&format!(r#"{{"metadata": {{"name": "r", "namespace": "n"}}, "status": {status}}}"#))

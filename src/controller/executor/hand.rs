@@ -12,14 +12,13 @@ use kube::Client;
 use parking_lot::Mutex;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
-use crate::api::facts::{Commission, ExecutionPhase, ObjectKey, Target, TargetId};
+use crate::api::facts::{Commission, ObjectKey, Target, TargetId};
 use crate::api::tekton::Carrier;
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
 use crate::controller::visits::Visits;
-use crate::failure::Account;
 use crate::routing::{self, Policy, Request, Verdict};
 use crate::telemetry::Telemetry;
 
@@ -245,33 +244,35 @@ impl Hands<'_> {
         deleted: Option<&str>,
         now: Timestamp,
     ) -> Step {
+        let index = &self.executor.index;
         let (engine, place) = (plan::engine_of(commission), self.place(commission));
-        let known = |engine| place.as_ref().and_then(|place| self.executor.index.run(engine, place));
+        let known = |engine| place.as_ref().and_then(|place| index.run(engine, place));
         let (indexed, beside) = (known(engine), known(engine.other()));
         let beside = beside.as_ref().filter(|run| Some(run.uid()) != deleted);
         let run = match (looked, &indexed) {
             // What was asked for a moment ago; of one and the same run the stream knows more.
             (Some(Some(found)), Some(indexed)) if found.uid() == indexed.uid() => Run::There(indexed),
             (Some(Some(found)), _) => Run::There(found),
-            (Some(None), _) => Run::Absent,
+            (Some(None), Some(indexed)) => Run::Went(indexed),
+            (Some(None), None) => Run::Absent,
             (None, Some(indexed)) => Run::There(indexed),
             (None, None) => Run::Unseen,
         };
-        let soon = std::time::Instant::now() + Duration::from_secs(1);
-        let account = self
-            .executor
-            .index
-            .account(&commission.key, commission.created, commission.progress.run.as_deref(), soon)
-            .unwrap_or(Account::Unknown);
         let verdict = self.verdict(commission, now);
         let standing = if let Run::There(run) = run { Some(run) } else { beside };
         let other = standing.and_then(|run| run.origin().execution.as_ref()).filter(|other| **other != commission.key);
-        let other = other.and_then(|other| self.executor.index.execution(other));
-        let ended = |phase| matches!(phase, ExecutionPhase::Completed | ExecutionPhase::Failed);
-        let other_open = other.is_some_and(|other| !ended(other.phase));
-        let leftovers = place.as_ref().is_some_and(|place| self.executor.index.has_leftovers(engine, place));
-        let seen =
-            Seen { commission, verdict: verdict.as_ref(), run, beside, leftovers, other_open, account: &account };
+        let memory = place.as_ref().map(|place| index.memory(engine, place, plan::owner(commission)));
+        let seen = Seen {
+            commission,
+            verdict: verdict.as_ref(),
+            run,
+            ended_for: if let Run::There(run) = run { index.ended_for(run) } else { None },
+            other_ended: other.and_then(|other| index.execution(other)).map(|other| other.has_ended()),
+            memory: &memory.unwrap_or_default(),
+            beside,
+            leftovers: place.as_ref().is_some_and(|place| index.has_leftovers(engine, place)),
+            unreadable: index.unreadable(engine),
+        };
         plan::plan(&seen, &self.executor.rules, now)
     }
 

@@ -8,9 +8,11 @@ use serde_json::Value;
 use super::run;
 use super::status::StatusChange;
 use crate::api::facts::{Commission, ObjectKey, Target, Timestamp};
-use crate::api::tekton::{Carrier, Engine};
+use crate::api::tekton::{Carrier, Engine, Owner};
+use crate::cluster::{Input, Memory};
 use crate::failure::{self, Account, Classification};
 use crate::routing::{End, Hold, Reason, Verdict};
+use crate::status::whole_seconds;
 
 /// It keeps an execution there until its run was deleted.
 pub const FINALIZER: &str = "lockkeeper.kubernaut.ai/run";
@@ -23,13 +25,18 @@ pub struct Seen<'a> {
     pub verdict: Option<&'a Verdict>,
     /// What stands under the name of its run.
     pub run: Run<'a>,
+    /// For how long it is known that this ended.
+    pub ended_for: Option<Duration>,
+    /// Where this is another execution's, and that is there: it said how it ended.
+    pub other_ended: Option<bool>,
+    /// What is remembered of its own runs that had that name.
+    pub memory: &'a Memory,
     /// What the other engine has under that name: a target is locked for both.
     pub beside: Option<&'a Carrier>,
     /// Parts of an earlier run of that name are still there.
     pub leftovers: bool,
-    /// Where what stands there is another execution's: the other one has not said how it ended.
-    pub other_open: bool,
-    pub account: &'a Account,
+    /// A kind that its engine needs, and that may not be read.
+    pub unreadable: Option<Input>,
 }
 
 /// The object under the name that a target's run has.
@@ -39,6 +46,8 @@ pub enum Run<'a> {
     Unseen,
     /// The API server said so.
     Absent,
+    /// The API server said so, and the index has not heard it: as it was known last.
+    Went(&'a Carrier),
     There(&'a Carrier),
 }
 
@@ -98,10 +107,14 @@ fn claimed(commission: &Commission) -> bool {
 /// Why it can never run, whoever waits for whatever.
 fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
     let wrong = |message: &str| Some(failure::of_refusal(422, "Invalid", message));
-    if commission.bundle.is_none() {
+    let bundle = commission.bundle.as_deref().unwrap_or_default();
+    if bundle.trim().is_empty() {
         return wrong(
             "spec.workflowRef.executionBundle is missing: it names the OCI bundle that holds the pipeline, or the image of a Job",
         );
+    }
+    if bundle.contains(char::is_whitespace) {
+        return wrong("spec.workflowRef.executionBundle has white space in it, which no reference to an image has");
     }
     match commission.target.as_deref().map(|target| Target::parse(target, None)) {
         None => return wrong("spec.target is missing: expected ns/kind/name or kind/name"),
@@ -121,13 +134,23 @@ fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
     late.then(failure::of_late)
 }
 
+/// The execution, as far as a run can be told to be its own.
+pub(super) fn owner(commission: &Commission) -> Owner<'_> {
+    let uid = Some(&*commission.uid).filter(|uid| !uid.is_empty());
+    Owner { key: &commission.key, uid, created: commission.created }
+}
+
 fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     // A run of ours that is there was begun before: what speaks against it now does not undo that.
     let begun = match seen.run {
-        Run::There(run) if is_ours(run, commission) => Some(run),
+        Run::There(run) if run.is_of(owner(commission)) => Some(run),
         _ => None,
     };
+    // So was one that went: it is not done again.
+    if begun.is_none() && seen.memory.gone {
+        return went(seen, now);
+    }
     if begun.is_none()
         && let Some(found) = unfit(commission, now)
     {
@@ -143,22 +166,33 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if let Some(run) = begun {
         return write(StatusChange::running(commission, run, now));
     }
-    let (Some(target), Some(verdict)) = (commission.target.as_deref(), seen.verdict) else { return Step::Rest(None) };
+    let soon = now.checked_add(SOON).ok();
+    let (Some(target), Some(verdict)) = (commission.target.as_deref(), seen.verdict) else { return Step::Rest(soon) };
     if let Some(hold) = &verdict.hold {
         return held(seen, hold, now);
     }
-    let beside = seen.beside.filter(|run| !is_ours(run, commission));
+    let beside = seen.beside.filter(|run| !run.is_of(owner(commission)));
     let standing = if let Run::There(run) = seen.run { Some(run) } else { beside };
-    let Some(run) = standing else {
-        let engine = engine_of(commission);
-        if seen.leftovers {
-            let message =
-                format!("parts of the {} before it are still there; it starts when they are gone", engine.kind());
-            return waits(commission, LOCKED, &message, now.checked_add(SOON).ok(), now);
-        }
-        let namespace = commission.run_namespace.as_ref().unwrap_or(&rules.namespace);
-        return Step::Create(engine, run::carrier(engine, commission, target, namespace, now));
-    };
+    if let Some(run) = standing {
+        return in_the_way(seen, run, rules, now);
+    }
+    let (engine, namespace) = (engine_of(commission), commission.run_namespace.as_ref().unwrap_or(&rules.namespace));
+    if let Some(input) = seen.unreadable {
+        let message = format!(
+            "its run could not be followed, since {input} in namespace {namespace} may not be read: grant lockkeeper list and watch on them"
+        );
+        return waits(commission, "RunsUnreadable", &message, now.checked_add(AGAIN).ok(), now);
+    }
+    if seen.leftovers {
+        let message = format!("parts of the {} before it are still there; it starts when they are gone", engine.kind());
+        return waits(commission, LOCKED, &message, soon, now);
+    }
+    Step::Create(engine, run::carrier(engine, commission, target, namespace, now))
+}
+
+/// The gate would let it run, and another's run has the name of its own.
+fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> Step {
+    let commission = seen.commission;
     match &run.origin().execution {
         None => {
             let message =
@@ -174,11 +208,12 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         Some(_) => {
             let free = run.completed().and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
             if free > now {
-                let message = format!("the run of the last workflow on this target ({run}) is kept until then");
+                let until = whole_seconds(free);
+                let message = format!("the run of the last workflow on this target ({run}) is kept until {until}");
                 return waits(commission, LOCKED, &message, Some(free), now);
             }
             // Its record is all that tells how the other one ended.
-            if seen.other_open {
+            if seen.other_ended == Some(false) {
                 let message = format!("the run on this target ({run}) ended, and its execution was not told yet");
                 return waits(commission, LOCKED, &message, now.checked_add(AGAIN).ok(), now);
             }
@@ -190,22 +225,6 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
 /// Why an execution waits that the gate would let run: another's run has its name.
 const LOCKED: &str = "TargetLocked";
 
-/// Servers of one cluster stamp creations by clocks that differ: in doubt a run is ours, as the index has it.
-const CLOCKS: Duration = Duration::from_secs(10);
-
-/// The run under our name is this execution's: of two executions of one name the uid tells, where a run says it; upstream's
-/// runs do not.
-fn is_ours(run: &Carrier, commission: &Commission) -> bool {
-    let same = match &run.origin().execution_uid {
-        Some(uid) => *uid == commission.uid,
-        None => run.created().is_none_or(|created| {
-            let oldest = commission.created.and_then(|created| created.checked_sub(CLOCKS).ok());
-            oldest.is_none_or(|oldest| created >= oldest)
-        }),
-    };
-    same && run.origin().execution.as_ref() == Some(&commission.key)
-}
-
 /// Of so young an execution it is not said that its parent is missing: the stream of those may be behind.
 const YOUNG: Duration = Duration::from_secs(15);
 /// What a garbage collector takes away is looked at again so often.
@@ -215,7 +234,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 fn held(seen: &Seen<'_>, hold: &Hold, now: Timestamp) -> Step {
     let commission = seen.commission;
-    let message = hold.told(now);
+    let message = hold.standing();
     let reason = hold.reason.as_str();
     let after = |at: Timestamp, time| at.checked_add(time).unwrap_or(now);
     let seen_of_parent = match hold.reason {
@@ -236,10 +255,13 @@ fn held(seen: &Seen<'_>, hold: &Hold, now: Timestamp) -> Step {
     }
 }
 
-/// Said once for each reason; what its words count down is nothing new.
+/// Said once, and again where it is something else.
 fn waits(commission: &Commission, reason: &str, message: &str, until: Option<Timestamp>, now: Timestamp) -> Step {
     let said = commission.progress.conditions.iter().any(|condition| {
-        condition["type"] == "Admitted" && condition["status"] == "False" && condition["reason"] == reason
+        condition["type"] == "Admitted"
+            && condition["status"] == "False"
+            && condition["reason"] == reason
+            && condition["message"] == message
     });
     // No hold lasts longer than it may wait.
     let until = until.into_iter().chain(commission.deadline.filter(|deadline| *deadline > now)).min();
@@ -252,48 +274,68 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
     if !claimed(commission) {
         return Step::Claim;
     }
-    if let Run::There(run) = seen.run
-        && let Some(until) = parts_may_be_told(seen.account, run, now)
-    {
+    let run = match seen.run {
+        Run::Unseen => return Step::Look,
+        Run::There(run) if run.is_of(owner(commission)) => run,
+        _ => return went(seen, now),
+    };
+    let account = Account::of_carrier(run, seen.memory.ran);
+    if let Some(until) = parts_may_be_told(&account, run, seen, now) {
         return Step::Rest(Some(until));
     }
-    match (seen.account, seen.run) {
-        (Account::Failed(_), Run::There(run)) => write(StatusChange::failed(commission, seen.account, Some(run), now)),
-        (Account::Succeeded, Run::There(run)) => write(StatusChange::completed(commission, run, now)),
-        (Account::GoesOn { .. }, Run::There(run)) => {
-            StatusChange::progress(commission, run, now).map_or(Step::Rest(None), write)
-        }
-        (_, Run::Unseen) => Step::Look,
-        // It is there; what became of it comes with the stream.
-        (Account::Unknown, Run::There(run)) if is_ours(run, commission) => Step::Rest(None),
-        // It ended, its record is known, and it went.
-        (Account::Failed(_), Run::Absent) => write(StatusChange::failed(commission, seen.account, None, now)),
-        (account, _) => {
-            let found = match account {
-                Account::Gone { ran: false } => failure::of_gone(false),
-                _ => failure::of_gone(true),
-            };
-            write(StatusChange::failed(commission, &Account::Failed(found), None, now))
+    match ended(commission, &account, run, now) {
+        Some(change) => write(change),
+        None => {
+            // Of what may not be read no change is heard.
+            let again = seen.unreadable.and_then(|_| now.checked_add(AGAIN).ok());
+            StatusChange::progress(commission, run, now).map_or(Step::Rest(again), write)
         }
     }
 }
 
-/// So long after the end of a run the ends of its parts are waited for.
+/// None: it goes on.
+fn ended(commission: &Commission, account: &Account, run: &Carrier, now: Timestamp) -> Option<StatusChange> {
+    match account {
+        Account::Failed(_) => Some(StatusChange::failed(commission, account, Some(run), now)),
+        Account::Succeeded => Some(StatusChange::completed(commission, run, now)),
+        _ => None,
+    }
+}
+
+/// The run of this execution is no longer there: what was seen of it tells how it ended.
+fn went(seen: &Seen<'_>, now: Timestamp) -> Step {
+    let (commission, memory) = (seen.commission, seen.memory);
+    match seen.run {
+        Run::Unseen => return Step::Look,
+        // In a moment the stream says how it went.
+        Run::Went(run) if run.is_of(owner(commission)) => return Step::Rest(now.checked_add(SOON).ok()),
+        _ => {}
+    }
+    let last = memory.last.as_ref();
+    let told = last.and_then(|run| ended(commission, &Account::of_carrier(run, memory.ran), run, now));
+    let ran = memory.ran || !memory.gone;
+    let lost = || StatusChange::failed(commission, &Account::Failed(failure::of_gone(ran)), None, now);
+    write(told.unwrap_or_else(lost))
+}
+
+/// So long after a run is known to have ended the ends of its parts are waited for.
 const PARTS: Duration = Duration::from_secs(5);
 
 /// Tekton ends a run that is out of time, or cancelled, before its tasks, and runs and parts come by streams of their own: which
 /// part failed and whether anything ran is known with theirs, and what is written of an end stands. None: nothing more will be
 /// told, or nothing that counts.
-fn parts_may_be_told(account: &Account, run: &Carrier, now: Timestamp) -> Option<Timestamp> {
+fn parts_may_be_told(account: &Account, run: &Carrier, seen: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
     let open = match account {
         Account::Failed(_) => run.has_open_parts() || run.has_unknown_parts(),
         Account::Succeeded => run.has_open_parts(),
         _ => false,
     };
-    let ended = run.completed()?;
-    let until = ended.checked_add(PARTS).ok()?;
-    let soon = now.checked_add(CLOCKS).ok()?;
-    (open && now < until && ended <= soon).then_some(until)
+    if !open || seen.unreadable.is_some() {
+        return None;
+    }
+    // One that was only asked for is heard of in a moment, and its parts with it.
+    let left = seen.ended_for.map_or(Some(SOON), |known| PARTS.checked_sub(known).filter(|left| !left.is_zero()))?;
+    now.checked_add(left).ok()
 }
 
 /// Ended: its run goes when its time is over, and then nothing keeps it.
@@ -308,7 +350,7 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
     match seen.run {
         // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
-        Run::There(run) if !run.ended() && is_ours(run, commission) => Step::Rest(None),
+        Run::There(run) if !run.ended() && run.is_of(owner(commission)) => Step::Rest(None),
         _ => leave(seen),
     }
 }
@@ -320,8 +362,8 @@ fn leave(seen: &Seen<'_>) -> Step {
     }
     match seen.run {
         Run::Unseen => Step::Look,
-        Run::There(run) if is_ours(run, commission) => delete(run),
-        Run::Absent | Run::There(_) => Step::Release,
+        Run::There(run) if run.is_of(owner(commission)) => delete(run),
+        Run::Absent | Run::Went(_) | Run::There(_) => Step::Release,
     }
 }
 

@@ -6,6 +6,7 @@ mod crowd;
 mod jobs;
 mod leader;
 mod life;
+mod owners;
 mod proxy;
 mod shapes;
 mod unfit;

@@ -135,46 +135,52 @@ fn told(step: &Step) -> String {
     }
 }
 
-/// What stands under the name of the run: not known, known to be nothing, a run.
-type Under<'a> = Option<Result<&'a Carrier, ()>>;
+/// What is remembered of runs of its own: nothing; that one went, and that it ran or not.
+const NOTHING: Memory = Memory { ran: false, gone: false, last: None };
 
-/// What a row is about: the stored object, the verdict, what stands under the name, the account.
+fn gone(ran: bool) -> Memory {
+    Memory { ran, gone: true, last: None }
+}
+
+/// What a row is about: the stored object, the verdict, what stands under the name, what is remembered.
 struct Row<'a> {
     execution: Value,
     hold: Option<(Reason, End)>,
-    run: Under<'a>,
-    account: Account,
+    run: Run<'a>,
+    memory: Memory,
 }
 
 impl Row<'_> {
     fn step(self) -> Step {
-        let commission = execution(self.execution);
-        let verdict = verdict(self.hold);
-        let run = match self.run {
-            None => Run::Unseen,
-            Some(Err(())) => Run::Absent,
-            Some(Ok(run)) => Run::There(run),
-        };
-        let seen = Seen {
-            commission: &commission,
-            verdict: Some(&verdict),
-            run,
-            beside: None,
-            leftovers: false,
-            other_open: false,
-            account: &self.account,
-        };
-        plan(&seen, &RULES(), now())
+        self.but(|seen| seen)
+    }
+
+    /// Where something else is known, too.
+    fn but(self, known: impl for<'s> FnOnce(Seen<'s>) -> Seen<'s>) -> Step {
+        let (commission, verdict) = (execution(self.execution), verdict(self.hold));
+        plan(&known(seen(&commission, &verdict, self.run, &self.memory)), &RULES(), now())
     }
 }
 
-const ABSENT: Under<'static> = Some(Err(()));
-const UNSEEN: Under<'static> = None;
+/// Nothing else is known.
+fn seen<'s>(commission: &'s Commission, verdict: &'s Verdict, run: Run<'s>, memory: &'s Memory) -> Seen<'s> {
+    let (ended_for, beside) = (Some(Duration::from_secs(60)), None);
+    let (other_ended, leftovers, unreadable) = (None, false, None);
+    Seen { commission, verdict: Some(verdict), run, ended_for, other_ended, memory, beside, leftovers, unreadable }
+}
 
-fn check(rows: Vec<(Value, Under<'_>, Account, &str)>) {
-    for (execution, run, account, expected) in rows {
-        let row = format!("{execution} {run:?} {account:?}");
-        assert_eq!(told(&Row { execution, hold: None, run, account }.step()), expected, "{row}");
+/// The plan where so much is known beside the run.
+fn knowing(execution: Value, run: Run<'_>, known: impl for<'s> FnOnce(Seen<'s>) -> Seen<'s>) -> String {
+    told(&Row { execution, hold: None, run, memory: NOTHING }.but(known))
+}
+
+const ABSENT: Run<'static> = Run::Absent;
+const UNSEEN: Run<'static> = Run::Unseen;
+
+fn check(rows: Vec<(Value, Run<'_>, Memory, &str)>) {
+    for (execution, run, memory, expected) in rows {
+        let row = format!("{execution} {run:?} {memory:?}");
+        assert_eq!(told(&Row { execution, hold: None, run, memory }.step()), expected, "{row}");
     }
 }
 
@@ -190,62 +196,63 @@ fn what_waits_and_nothing_holds() {
     let unclaimed = || json!({"metadata": {"finalizers": ["other"]}});
     let name = format!("create {}", run::name("payments/Deployment/api"));
     check(vec![
-        (unclaimed(), UNSEEN, Account::Unknown, "claim"),
-        (unclaimed(), Some(Ok(&ours)), Account::Unknown, "claim"),
-        (json!({}), UNSEEN, Account::Unknown, &name),
-        (json!({"spec": {"workflowRef": {"executionEngine": "tekton"}}}), UNSEEN, Account::Unknown, &name),
-        (json!({"status": {"phase": "Pending"}}), ABSENT, Account::Unknown, &name),
-        (json!({}), Some(Ok(&ours)), Account::Unknown, "write Running ExecutionCreated"),
-        (json!({}), Some(Ok(&upstreams)), Account::Unknown, "write Running ExecutionCreated"),
-        (json!({}), Some(Ok(&nobodys)), Account::Unknown, "write Pending Held"),
-        (json!({}), Some(Ok(&theirs)), Account::Unknown, "write Failed Deduplicated we-9 WorkflowFailed"),
-        (json!({}), Some(Ok(&kept)), Account::Unknown, "write Pending Held"),
-        (json!({}), Some(Ok(&stale)), Account::Unknown, "delete wfe-x r-1"),
-        (json!({}), Some(Ok(&timeless)), Account::Unknown, "delete wfe-x r-1"),
+        (unclaimed(), UNSEEN, NOTHING, "claim"),
+        (unclaimed(), Run::There(&ours), NOTHING, "claim"),
+        (json!({}), UNSEEN, NOTHING, &name),
+        (json!({"spec": {"workflowRef": {"executionEngine": "tekton"}}}), UNSEEN, NOTHING, &name),
+        (json!({"status": {"phase": "Pending"}}), ABSENT, NOTHING, &name),
+        (json!({}), Run::There(&ours), NOTHING, "write Running ExecutionCreated"),
+        (json!({}), Run::There(&upstreams), NOTHING, "write Running ExecutionCreated"),
+        (json!({}), Run::There(&nobodys), NOTHING, "write Pending Held"),
+        (json!({}), Run::There(&theirs), NOTHING, "write Failed Deduplicated we-9 WorkflowFailed"),
+        (json!({}), Run::There(&kept), NOTHING, "write Pending Held"),
+        (json!({}), Run::There(&stale), NOTHING, "delete wfe-x r-1"),
+        (json!({}), Run::There(&timeless), NOTHING, "delete wfe-x r-1"),
         // Of an earlier execution of this very name: no duplicate of itself.
-        (json!({}), Some(Ok(&before)), Account::Unknown, "write Pending Held"),
-        (json!({}), Some(Ok(&before_ended)), Account::Unknown, "delete wfe-x r-1"),
-        (json!({"status": {"phase": "Other"}}), UNSEEN, Account::Unknown, "rest"),
+        (json!({}), Run::There(&before), NOTHING, "write Pending Held"),
+        (json!({}), Run::There(&before_ended), NOTHING, "delete wfe-x r-1"),
+        (json!({"status": {"phase": "Other"}}), UNSEEN, NOTHING, "rest"),
     ]);
 }
 
 /// Its loop was away when the run ended: the run is all that tells of it.
 #[test]
 fn a_run_that_ended_is_kept_until_its_own_execution_was_told() {
-    let (stale, verdict) = (run_of("we-9", "u-9", &ended("True", -600)), verdict(None));
-    for (other_open, status, expected) in [
-        (true, json!({}), "write Pending Held"),
-        (
-            true,
-            json!({"phase": "Pending", "conditions": [{"type": "Admitted", "status": "False", "reason": "TargetLocked"}]}),
-            "rest until 10",
-        ),
-        (false, json!({}), "delete wfe-x r-1"),
+    let stale = run_of("we-9", "u-9", &ended("True", -600));
+    let waits = "the run on this target (PipelineRun runs/wfe-x) ended, and its execution was not told yet";
+    for (other_ended, status, expected) in [
+        (Some(false), json!({}), "write Pending Held"),
+        (Some(false), said("TargetLocked", waits), "rest until 10"),
+        (Some(true), json!({}), "delete wfe-x r-1"),
+        // Nobody is there that could be told.
+        (None, json!({}), "delete wfe-x r-1"),
     ] {
-        let commission = execution(json!({"status": status}));
-        let run = Run::There(&stale);
-        let seen = Seen {
-            commission: &commission,
-            verdict: Some(&verdict),
-            run,
-            beside: None,
-            leftovers: false,
-            other_open,
-            account: &Account::Unknown,
-        };
-        assert_eq!(told(&plan(&seen, &RULES(), now())), expected, "{other_open} {status}");
+        let step = knowing(json!({"status": status}), Run::There(&stale), |seen| Seen { other_ended, ..seen });
+        assert_eq!(step, expected, "{other_ended:?} {status}");
     }
+}
+
+/// The status of one that waits, and says why.
+fn said(reason: &str, message: &str) -> Value {
+    let condition = json!({"type": "Admitted", "status": "False", "reason": reason, "message": message});
+    json!({"phase": "Pending", "conditions": [condition]})
 }
 
 #[test]
 fn what_is_said_already_is_not_said_again() {
-    let said = |reason: &str| json!({"status": {"phase": "Pending", "conditions": [{"type": "Admitted", "status": "False", "reason": reason}]}});
+    let status = |reason, message| json!({"status": said(reason, message)});
     let kept = run_of("we-9", "u-9", &ended("True", -10));
     let nobodys = run_of("", "", &going());
+    let is_kept =
+        "the run of the last workflow on this target (PipelineRun runs/wfe-x) is kept until 2026-01-05T10:00:50Z";
+    let whose =
+        "PipelineRun runs/wfe-x is on this target and does not say whose it is; when it is gone this execution starts";
     check(vec![
-        (said("TargetLocked"), Some(Ok(&kept)), Account::Unknown, "rest until 50"),
-        (said("TargetLocked"), Some(Ok(&nobodys)), Account::Unknown, "rest"),
-        (said("ResourceBusy"), Some(Ok(&nobodys)), Account::Unknown, "write Pending Held"),
+        (status("TargetLocked", is_kept), Run::There(&kept), NOTHING, "rest until 50"),
+        (status("TargetLocked", whose), Run::There(&nobodys), NOTHING, "rest"),
+        (status("ResourceBusy", whose), Run::There(&nobodys), NOTHING, "write Pending Held"),
+        // The one before is gone, and this one came.
+        (status("TargetLocked", is_kept), Run::There(&nobodys), NOTHING, "write Pending Held"),
     ]);
 }
 
@@ -257,32 +264,34 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
     let engine = "write Failed UnsupportedEngine WorkflowFailed";
     let late = || spec(json!({"deadline": stamp(-1)}));
     check(vec![
-        (spec(json!({"workflowRef": {"executionBundle": null}})), ABSENT, Account::Unknown, wrong),
-        (spec(json!({"workflowRef": {"executionBundle": ""}})), ABSENT, Account::Unknown, wrong),
-        (spec(json!({"target": null})), UNSEEN, Account::Unknown, wrong),
-        (spec(json!({"target": {"name": ""}})), ABSENT, Account::Unknown, wrong),
-        (spec(json!({"target": {"name": "a/b"}})), ABSENT, Account::Unknown, wrong),
-        (spec(json!({"target": {"clusterID": "west"}})), ABSENT, Account::Unknown, wrong),
-        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), UNSEEN, Account::Unknown, "look"),
-        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), ABSENT, Account::Unknown, engine),
-        (late(), ABSENT, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed"),
+        (spec(json!({"workflowRef": {"executionBundle": null}})), ABSENT, NOTHING, wrong),
+        (spec(json!({"workflowRef": {"executionBundle": ""}})), ABSENT, NOTHING, wrong),
+        (spec(json!({"workflowRef": {"executionBundle": " "}})), ABSENT, NOTHING, wrong),
+        (spec(json!({"workflowRef": {"executionBundle": "registry/restart:1 "}})), ABSENT, NOTHING, wrong),
+        (spec(json!({"target": null})), UNSEEN, NOTHING, wrong),
+        (spec(json!({"target": {"name": ""}})), ABSENT, NOTHING, wrong),
+        (spec(json!({"target": {"name": "a/b"}})), ABSENT, NOTHING, wrong),
+        (spec(json!({"target": {"clusterID": "west"}})), ABSENT, NOTHING, wrong),
+        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), UNSEEN, NOTHING, "look"),
+        (spec(json!({"workflowRef": {"executionEngine": "ansible"}})), ABSENT, NOTHING, engine),
+        (late(), ABSENT, NOTHING, "write Failed DeadlineExceeded WorkflowFailed"),
         // A crash after the create: its run is there, or may be.
-        (late(), UNSEEN, Account::Unknown, "look"),
-        (late(), Some(Ok(&ours)), Account::Unknown, "write Running ExecutionCreated"),
+        (late(), UNSEEN, NOTHING, "look"),
+        (late(), Run::There(&ours), NOTHING, "write Running ExecutionCreated"),
     ]);
     for unfit in [
         late(),
         spec(json!({"target": {"clusterID": "west"}})),
         spec(json!({"workflowRef": {"executionEngine": "ansible"}})),
     ] {
-        let row = Row { execution: unfit, hold: None, run: ABSENT, account: Account::Unknown };
+        let row = Row { execution: unfit, hold: None, run: ABSENT, memory: NOTHING };
         let Step::Write(change) = row.step() else { unreachable!("a write") };
         let failure = member(&change, "failure");
         assert_eq!(failure["wasExecutionFailure"], false, "nothing ran: {failure}");
     }
     let mut unclaimed = late();
     merge(&mut unclaimed, json!({"metadata": {"finalizers": []}}));
-    check(vec![(unclaimed, UNSEEN, Account::Unknown, "write Failed DeadlineExceeded WorkflowFailed")]);
+    check(vec![(unclaimed, UNSEEN, NOTHING, "write Failed DeadlineExceeded WorkflowFailed")]);
 }
 
 #[test]
@@ -306,98 +315,135 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
     ];
     for (execution, reason, end, first, then) in rows {
         let step = |execution: Value| {
-            told(&Row { execution, hold: Some((reason.clone(), end)), run: ABSENT, account: Account::Unknown }.step())
+            told(&Row { execution, hold: Some((reason.clone(), end)), run: ABSENT, memory: NOTHING }.step())
         };
         assert_eq!(step(execution.clone()), first, "{reason:?}");
         if !then.is_empty() {
-            let mut said = execution;
-            let condition = json!([{"type": "Admitted", "status": "False", "reason": reason.as_str()}]);
-            merge(&mut said, json!({"status": {"phase": "Pending", "conditions": condition}}));
-            assert_eq!(step(said), then, "{reason:?}");
+            let mut waiting = execution;
+            let hold = Hold { reason: reason.clone(), because: Because::ResourceBusy, by: None, end };
+            merge(&mut waiting, json!({"status": said(reason.as_str(), &hold.standing())}));
+            assert_eq!(step(waiting), then, "{reason:?}");
         }
     }
     // It may have been begun, and nobody knows yet; and nothing waits for longer than it may.
-    let never = Row {
-        execution: json!({}),
-        hold: Some((Reason::ParentTerminal, End::Never)),
-        run: UNSEEN,
-        account: Account::Unknown,
-    };
+    let never =
+        Row { execution: json!({}), hold: Some((Reason::ParentTerminal, End::Never)), run: UNSEEN, memory: NOTHING };
     assert_eq!(told(&never.step()), "look");
-    let condition = json!([{"type": "Admitted", "status": "False", "reason": "ResourceBusy"}]);
-    let short = json!({"spec": {"deadline": stamp(5)}, "status": {"phase": "Pending", "conditions": condition}});
-    let busy = Row {
-        execution: short,
-        hold: Some((Reason::ResourceBusy, End::WhenGone)),
-        run: ABSENT,
-        account: Account::Unknown,
-    };
+    let busy = "ResourceBusy: another workflow is active on this target";
+    let short = json!({"spec": {"deadline": stamp(5)}, "status": said("ResourceBusy", busy)});
+    let busy =
+        Row { execution: short, hold: Some((Reason::ResourceBusy, End::WhenGone)), run: ABSENT, memory: NOTHING };
     assert_eq!(told(&busy.step()), "rest until 5");
     // What was begun before goes on, whatever holds now.
     let ours = run_of("we-1", "u-1", &going());
     let hold = Some((Reason::ResourceBusy, End::WhenGone));
-    let begun = Row { execution: json!({}), hold, run: Some(Ok(&ours)), account: Account::Unknown };
+    let begun = Row { execution: json!({}), hold, run: Run::There(&ours), memory: NOTHING };
     assert_eq!(told(&begun.step()), "write Running ExecutionCreated");
 }
 
 #[test]
 fn without_a_verdict_nothing_begins() {
     let commission = execution(json!({}));
-    let seen = Seen {
-        commission: &commission,
-        verdict: None,
-        run: Run::Unseen,
-        beside: None,
-        leftovers: false,
-        other_open: false,
-        account: &Account::Unknown,
-    };
-    assert_eq!(plan(&seen, &RULES(), now()), Step::Rest(None));
+    let asked = verdict(None);
+    let seen = Seen { verdict: None, ..seen(&commission, &asked, Run::Unseen, &NOTHING) };
+    assert_eq!(told(&plan(&seen, &RULES(), now())), "rest until 1");
 }
 
 #[test]
 fn what_runs_is_followed_to_its_end() {
     let (ours, theirs) = (run_of("we-1", "u-1", &going()), run_of("we-9", "u-9", &going()));
     let well = run_of("we-1", "u-1", &ended("True", -5));
-    let failed = || Account::Failed(failure::of_condition("Failed", "m", true));
-    let gone = |ran| Account::Gone { ran };
-    let goes_on = || Account::GoesOn { ran: None };
+    let failed = run_of("we-1", "u-1", &ended("False", -5));
     let running = || phase("Running");
     let mut unclaimed = running();
     merge(&mut unclaimed, json!({"metadata": {"finalizers": []}}));
     let lost = "write Failed Unknown WorkflowFailed";
     check(vec![
-        (unclaimed, Some(Ok(&ours)), goes_on(), "claim"),
-        (running(), Some(Ok(&ours)), goes_on(), "write "),
-        (running(), Some(Ok(&ours)), Account::Unknown, "rest"),
-        (running(), Some(Ok(&well)), Account::Succeeded, "write Completed WorkflowCompleted"),
-        (running(), Some(Ok(&well)), failed(), lost),
-        (running(), ABSENT, failed(), lost),
-        (running(), UNSEEN, Account::Unknown, "look"),
+        (unclaimed, Run::There(&ours), NOTHING, "claim"),
+        (running(), Run::There(&ours), NOTHING, "write "),
+        (running(), Run::There(&well), NOTHING, "write Completed WorkflowCompleted"),
+        (running(), Run::There(&failed), NOTHING, lost),
+        (running(), UNSEEN, NOTHING, "look"),
         (running(), UNSEEN, gone(true), "look"),
         (running(), ABSENT, gone(true), lost),
         (running(), ABSENT, gone(false), lost),
-        (running(), ABSENT, Account::Unknown, lost),
-        (running(), Some(Ok(&theirs)), gone(false), lost),
-        (running(), Some(Ok(&theirs)), Account::Unknown, lost),
+        (running(), ABSENT, NOTHING, lost),
+        (running(), Run::There(&theirs), gone(false), lost),
+        (running(), Run::There(&theirs), NOTHING, lost),
     ]);
+}
+
+/// The flag of what a row says, where it says that it failed.
+fn ran(row: Row<'_>) -> bool {
+    let Step::Write(change) = row.step() else { unreachable!("a write") };
+    let failure = member(&change, "failure");
+    assert_eq!((&failure["reason"], member(&change, "phase")), (&json!("Unknown"), json!("Failed")), "{failure}");
+    failure["wasExecutionFailure"].as_bool().unwrap_or(false)
 }
 
 #[test]
 fn a_run_that_went_is_judged_by_what_was_seen_of_it() {
-    for (account, ran) in
-        [(Account::Gone { ran: false }, false), (Account::Gone { ran: true }, true), (Account::Unknown, true)]
-    {
-        let Step::Write(change) = (Row { execution: phase("Running"), hold: None, run: ABSENT, account }).step() else {
-            unreachable!("a write");
-        };
-        let failure = member(&change, "failure");
-        assert_eq!(
-            (&failure["reason"], failure["wasExecutionFailure"].as_bool().unwrap_or(false)),
-            (&json!("Unknown"), ran),
-            "{failure}"
-        );
+    for (memory, expected) in [(gone(false), false), (gone(true), true), (NOTHING, true)] {
+        assert_eq!(ran(Row { execution: phase("Running"), hold: None, run: ABSENT, memory }), expected);
     }
+    // It had ended, and its record is known.
+    let last = |status: &str| Memory { last: Some(run_of("we-1", "u-1", &ended(status, -5))), ..gone(true) };
+    for status in [phase("Running"), json!({})] {
+        let row = Row { execution: status, hold: None, run: ABSENT, memory: last("True") };
+        let Step::Write(change) = row.step() else { unreachable!("a write") };
+        assert_eq!((member(&change, "phase"), member(&change, "completionTime")), (json!("Completed"), stamp(-5)));
+    }
+    let row = Row { execution: phase("Running"), hold: None, run: ABSENT, memory: last("False") };
+    let Step::Write(change) = row.step() else { unreachable!("a write") };
+    assert_eq!((&member(&change, "failure")["message"], member(&change, "completionTime")), (&json!("m"), stamp(-5)));
+}
+
+#[test]
+fn how_it_went_comes_with_the_stream() {
+    let (ours, theirs) = (run_of("we-1", "u-1", &going()), run_of("we-9", "u-9", &going()));
+    let step = |status, run| told(&Row { execution: status, hold: None, run: Run::Went(run), memory: NOTHING }.step());
+    assert_eq!(step(phase("Running"), &ours), "rest until 1");
+    assert_eq!(step(phase("Running"), &theirs), "write Failed Unknown WorkflowFailed");
+    assert_eq!(step(json!({"metadata": {"deletionTimestamp": stamp(-1)}}), &ours), "release");
+    assert_eq!(step(json!({}), &theirs), format!("create {}", run::name("payments/Deployment/api")));
+}
+
+/// Whatever speaks for it now: it was begun, and nobody knows how far it came.
+#[test]
+fn what_was_begun_and_went_is_not_begun_again() {
+    let late = json!({"spec": {"deadline": stamp(-1)}});
+    let unclaimed = json!({"metadata": {"finalizers": []}});
+    let theirs = run_of("we-9", "u-9", &going());
+    for execution in [json!({}), json!({"status": {"phase": "Pending"}}), late, unclaimed] {
+        for run in [ABSENT, Run::There(&theirs)] {
+            for expected in [true, false] {
+                let row = Row { execution: execution.clone(), hold: None, run, memory: gone(expected) };
+                assert_eq!(ran(row), expected, "{execution} {run:?}");
+            }
+        }
+        let row = Row { execution, hold: None, run: UNSEEN, memory: gone(true) };
+        assert_eq!(told(&row.step()), "look");
+    }
+    // It is there again, or was never gone.
+    let ours = run_of("we-1", "u-1", &going());
+    check(vec![(json!({}), Run::There(&ours), gone(true), "write Running ExecutionCreated")]);
+}
+
+#[test]
+fn what_may_not_be_read_is_not_begun_and_is_asked_for_where_it_was() {
+    let blind = |status, run| knowing(status, run, |seen| Seen { unreadable: Some(Input::TaskRuns), ..seen });
+    let mut running = phase("Running");
+    let (ours, over) = (run_of("we-1", "u-1", &going()), run_of("we-1", "u-1", &ended("False", 0)));
+    assert_eq!(blind(json!({}), ABSENT), "write Pending Held");
+    let message = "its run could not be followed, since taskruns in namespace runs may not be read: grant lockkeeper list and watch on them";
+    assert_eq!(blind(json!({"status": said("RunsUnreadable", message)}), ABSENT), "rest until 10");
+    let first = written(&execution(running.clone()), &ours).unwrap();
+    let told = (member(&first, "execution"), member(&first, "conditions"));
+    merge(&mut running, json!({"status": {"execution": told.0, "conditions": told.1}}));
+    assert_eq!(blind(running.clone(), Run::There(&ours)), "rest until 10");
+    let over =
+        knowing(running, Run::There(&over), |seen| Seen { unreadable: Some(Input::TaskRuns), ended_for: None, ..seen });
+    assert_eq!(over, "write Failed Unknown WorkflowFailed", "its tasks will not be told");
 }
 
 #[test]
@@ -410,48 +456,25 @@ fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
         merge(&mut object, json!({"metadata": {"finalizers": []}}));
         object
     };
-    let unknown = || Account::Unknown;
+    let unknown = || NOTHING;
     check(vec![
-        (over("Completed", -10), Some(Ok(&ours)), unknown(), "rest until 50"),
-        (over("Failed", -60), Some(Ok(&ours)), unknown(), "delete wfe-x r-1"),
+        (over("Completed", -10), Run::There(&ours), unknown(), "rest until 50"),
+        (over("Failed", -60), Run::There(&ours), unknown(), "delete wfe-x r-1"),
         (over("Completed", -61), UNSEEN, unknown(), "look"),
         (over("Completed", -61), ABSENT, unknown(), "release"),
-        (over("Completed", -61), Some(Ok(&theirs)), unknown(), "release"),
-        (over("Completed", -61), Some(Ok(&before)), unknown(), "release"),
-        (json!({"status": {"phase": "Completed"}}), Some(Ok(&ours)), unknown(), "delete wfe-x r-1"),
-        (unclaimed(over("Completed", -61)), Some(Ok(&ours)), unknown(), "rest"),
+        (over("Completed", -61), Run::There(&theirs), unknown(), "release"),
+        (over("Completed", -61), Run::There(&before), unknown(), "release"),
+        (json!({"status": {"phase": "Completed"}}), Run::There(&ours), unknown(), "delete wfe-x r-1"),
+        (unclaimed(over("Completed", -61)), Run::There(&ours), unknown(), "rest"),
         // Whoever wrote its end, its run goes on: it is not cut short, but by a deletion.
-        (over("Failed", -61), Some(Ok(&goes_on)), unknown(), "rest"),
-        (deleting("Failed"), Some(Ok(&goes_on)), unknown(), "delete wfe-x r-1"),
-        (deleting("Running"), Some(Ok(&goes_on)), unknown(), "delete wfe-x r-1"),
+        (over("Failed", -61), Run::There(&goes_on), unknown(), "rest"),
+        (deleting("Failed"), Run::There(&goes_on), unknown(), "delete wfe-x r-1"),
+        (deleting("Running"), Run::There(&goes_on), unknown(), "delete wfe-x r-1"),
         (deleting(""), UNSEEN, unknown(), "look"),
         (deleting("Pending"), ABSENT, unknown(), "release"),
-        (deleting("Pending"), Some(Ok(&theirs)), unknown(), "release"),
+        (deleting("Pending"), Run::There(&theirs), unknown(), "release"),
         (unclaimed(deleting("Running")), UNSEEN, unknown(), "rest"),
     ]);
-}
-
-#[test]
-fn of_two_executions_of_one_name_the_uid_tells_and_else_the_creation() {
-    let commission = execution(json!({}));
-    let run = |execution: &str, uid: &str, created: Option<i64>| {
-        created_at(Engine::Tekton, execution, uid, created, &going())
-    };
-    for (run, ours) in [
-        (run("we-1", "u-1", Some(-500)), true),
-        (run("we-1", "u-0", Some(-1)), false),
-        (run("we-2", "u-1", Some(-1)), false),
-        (run("we-1", "", Some(-100)), true),
-        (run("we-1", "", Some(-99)), true),
-        // Servers of one cluster stamp by clocks that differ.
-        (run("we-1", "", Some(-105)), true),
-        (run("we-1", "", Some(-200)), false),
-        // In doubt it is ours, as the index has it.
-        (run("we-1", "", None), true),
-    ] {
-        assert_eq!(is_ours(&run, &commission), ours, "{run:?}");
-    }
-    assert!(!is_ours(&run("", "u-1", Some(-1)), &commission), "it does not say whose it is");
 }
 
 #[test]
@@ -472,8 +495,8 @@ fn a_refusal_is_classified_and_what_is_not_installed_is_waited_for() {
     }
     let missing = |execution: &Commission| refused(execution, 404, "NotFound", "no such resource", now());
     assert_eq!(told(&missing(&execution(json!({})))), "write Pending Held");
-    let said = json!({"status": {"conditions": [{"type": "Admitted", "status": "False", "reason": "TektonMissing"}]}});
-    assert_eq!(told(&missing(&execution(said))), "rest until 10");
+    let message = "PipelineRuns cannot be created yet: no such resource";
+    assert_eq!(told(&missing(&execution(json!({"status": said("TektonMissing", message)})))), "rest until 10");
 }
 
 fn member(change: &StatusChange, name: &str) -> Value {
@@ -481,12 +504,9 @@ fn member(change: &StatusChange, name: &str) -> Value {
     found.and_then(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn written(commission: &Commission, run: &Carrier, account: &Account) -> Option<StatusChange> {
+fn written(commission: &Commission, run: &Carrier) -> Option<StatusChange> {
     let verdict = verdict(None);
-    let run = Run::There(run);
-    let seen =
-        Seen { commission, verdict: Some(&verdict), run, beside: None, leftovers: false, other_open: false, account };
-    match plan(&seen, &RULES(), now()) {
+    match plan(&seen(commission, &verdict, Run::There(run), &NOTHING), &RULES(), now()) {
         Step::Write(change) => Some(*change),
         _ => None,
     }
@@ -495,9 +515,8 @@ fn written(commission: &Commission, run: &Carrier, account: &Account) -> Option<
 #[test]
 fn progress_is_written_once_and_again_when_it_changes() {
     let run = run_of("we-1", "u-1", &going());
-    let goes_on = || Account::GoesOn { ran: None };
     let mut stored = phase("Running");
-    let first = written(&execution(stored.clone()), &run, &goes_on()).unwrap();
+    let first = written(&execution(stored.clone()), &run).unwrap();
     let told = member(&first, "execution");
     assert_eq!(
         told,
@@ -505,11 +524,11 @@ fn progress_is_written_once_and_again_when_it_changes() {
     );
     assert!(first.event.is_none());
     merge(&mut stored, json!({"status": {"execution": told, "conditions": member(&first, "conditions")}}));
-    assert_eq!(written(&execution(stored.clone()), &run, &goes_on()), None);
+    assert_eq!(written(&execution(stored.clone()), &run), None);
     let mut further = going();
     further["conditions"][0]["message"] = json!("Tasks Completed: 1");
     let run = run_of("we-1", "u-1", &further);
-    let second = written(&execution(stored), &run, &goes_on()).unwrap();
+    let second = written(&execution(stored), &run).unwrap();
     assert_eq!(member(&second, "conditions")[0]["message"], "Tasks Completed: 1");
 }
 
@@ -520,12 +539,11 @@ fn conditions_of_others_stay_and_a_time_changes_only_with_its_status() {
     let mut stored = phase("Running");
     merge(&mut stored, json!({"status": {"conditions": [other, running]}}));
     let run = run_of("we-1", "u-1", &going());
-    let conditions =
-        member(&written(&execution(stored.clone()), &run, &Account::GoesOn { ran: None }).unwrap(), "conditions");
+    let conditions = member(&written(&execution(stored.clone()), &run).unwrap(), "conditions");
     assert_eq!(conditions[0], other);
     assert_eq!((&conditions[1]["message"], &conditions[1]["lastTransitionTime"]), (&json!("m"), &stamp(-80)));
     let well = run_of("we-1", "u-1", &ended("True", -5));
-    let change = written(&execution(stored), &well, &Account::Succeeded).unwrap();
+    let change = written(&execution(stored), &well).unwrap();
     let conditions = member(&change, "conditions");
     assert_eq!((&conditions[1]["status"], &conditions[1]["lastTransitionTime"]), (&json!("False"), &stamp(0)));
     assert_eq!((&conditions[2]["type"], &conditions[2]["status"]), (&json!("ExecutionComplete"), &json!("True")));
@@ -554,14 +572,13 @@ fn a_job_goes_the_way_of_a_pipeline_run() {
     let well = job(&json!({"startTime": stamp(-90), "succeeded": 1, "conditions": over("Complete", "", -5)}));
     let failed =
         job(&json!({"startTime": stamp(-90), "failed": 1, "conditions": over("Failed", "BackoffLimitExceeded", -5)}));
-    let found = || Account::Failed(failure::of_condition("Failed", "m", true));
     check(vec![
-        (engine("Pending"), ABSENT, Account::Unknown, &name),
-        (engine("Pending"), Some(Ok(&going)), Account::Unknown, "write Running ExecutionCreated"),
-        (engine("Running"), Some(Ok(&going)), Account::GoesOn { ran: None }, "write "),
-        (engine("Running"), Some(Ok(&well)), Account::Succeeded, "write Completed WorkflowCompleted"),
-        (engine("Running"), Some(Ok(&failed)), found(), "write Failed Unknown WorkflowFailed"),
-        (engine("Completed"), Some(Ok(&well)), Account::Unknown, "delete wfe-x r-1"),
+        (engine("Pending"), ABSENT, NOTHING, &name),
+        (engine("Pending"), Run::There(&going), NOTHING, "write Running ExecutionCreated"),
+        (engine("Running"), Run::There(&going), NOTHING, "write "),
+        (engine("Running"), Run::There(&well), NOTHING, "write Completed WorkflowCompleted"),
+        (engine("Running"), Run::There(&failed), NOTHING, "write Failed TaskFailed WorkflowFailed"),
+        (engine("Completed"), Run::There(&well), NOTHING, "delete wfe-x r-1"),
     ]);
 }
 
@@ -573,13 +590,13 @@ fn a_job_is_one_task_and_its_pods_are_its_tries() {
     };
     let Carrier::Job(going, _) = job(&json!({"startTime": stamp(-90), "active": 1})) else { unreachable!("a Job") };
     let run = Carrier::Job(going, vec![pod("a"), pod("b")]);
-    let change = written(&execution(phase("Running")), &run, &Account::GoesOn { ran: None }).unwrap();
+    let change = written(&execution(phase("Running")), &run).unwrap();
     assert_eq!(
         member(&change, "execution"),
         json!({"ref": {"name": "wfe-x"}, "status": "Unknown", "reason": "Running", "completedTasks": 0, "totalTasks": 1, "retryCount": 1})
     );
     let well = job(&json!({"succeeded": 1, "conditions": over("Complete", "", -5)}));
-    let change = written(&execution(phase("Running")), &well, &Account::Succeeded).unwrap();
+    let change = written(&execution(phase("Running")), &well).unwrap();
     let told = member(&change, "execution");
     assert_eq!((&told["status"], &told["completedTasks"], &told["totalTasks"]), (&json!("True"), &json!(1), &json!(1)));
     assert_eq!(member(&change, "completionTime"), stamp(-5));
@@ -601,32 +618,20 @@ fn a_missing_namespace_is_waited_for() {
 #[test]
 fn a_target_is_locked_for_both_engines() {
     let step = |beside: &Carrier, run: Run<'_>| {
+        let beside = Some(beside);
         let (commission, verdict) = (execution(json!({})), verdict(None));
-        let account = &Account::Unknown;
-        let seen = Seen {
-            commission: &commission,
-            verdict: Some(&verdict),
-            run,
-            beside: Some(beside),
-            leftovers: false,
-            other_open: false,
-            account,
-        };
-        told(&plan(&seen, &RULES(), now()))
+        told(&plan(&Seen { beside, ..seen(&commission, &verdict, run, &NOTHING) }, &RULES(), now()))
     };
     let job_of = |execution: &str, status: &Value| carrier(Engine::Job, execution, "u-9", status);
     let kept = json!({"conditions": over("Complete", "", -10)});
     let stale = json!({"conditions": over("Complete", "", -70)});
-    assert_eq!(
-        step(&job_of("we-9", &json!({"active": 1})), Run::Absent),
-        "write Failed Deduplicated we-9 WorkflowFailed"
-    );
-    assert_eq!(step(&job_of("we-9", &kept), Run::Unseen), "write Pending Held");
-    assert_eq!(step(&job_of("we-9", &stale), Run::Absent), "delete wfe-x r-1");
-    assert_eq!(step(&job_of("", &kept), Run::Absent), "write Pending Held");
+    assert_eq!(step(&job_of("we-9", &json!({"active": 1})), ABSENT), "write Failed Deduplicated we-9 WorkflowFailed");
+    assert_eq!(step(&job_of("we-9", &kept), UNSEEN), "write Pending Held");
+    assert_eq!(step(&job_of("we-9", &stale), ABSENT), "delete wfe-x r-1");
+    assert_eq!(step(&job_of("", &kept), ABSENT), "write Pending Held");
     // What says that it is this execution's was made by nobody of us.
     let forged = carrier(Engine::Job, "we-1", "u-1", &kept);
-    assert_eq!(step(&forged, Run::Absent), format!("create {}", run::name("payments/Deployment/api")));
+    assert_eq!(step(&forged, ABSENT), format!("create {}", run::name("payments/Deployment/api")));
     let ours = run_of("we-1", "u-1", &going());
     assert_eq!(step(&job_of("we-9", &kept), Run::There(&ours)), "write Running ExecutionCreated");
 }
@@ -634,22 +639,9 @@ fn a_target_is_locked_for_both_engines() {
 /// Tekton takes a task by its name for the next run's.
 #[test]
 fn what_an_earlier_run_left_behind_is_waited_for() {
-    let step = |status: Value, leftovers: bool| {
-        let (commission, verdict) = (execution(json!({"status": status})), verdict(None));
-        let (run, account) = (Run::Absent, &Account::Unknown);
-        let seen = Seen {
-            commission: &commission,
-            verdict: Some(&verdict),
-            run,
-            beside: None,
-            leftovers,
-            other_open: false,
-            account,
-        };
-        told(&plan(&seen, &RULES(), now()))
-    };
-    let said = json!([{"type": "Admitted", "status": "False", "reason": "TargetLocked"}]);
+    let step = |status: Value, leftovers| knowing(json!({"status": status}), ABSENT, |seen| Seen { leftovers, ..seen });
+    let waits = "parts of the PipelineRun before it are still there; it starts when they are gone";
     assert_eq!(step(json!({}), true), "write Pending Held");
-    assert_eq!(step(json!({"phase": "Pending", "conditions": said}), true), "rest until 1");
+    assert_eq!(step(said("TargetLocked", waits), true), "rest until 1");
     assert_eq!(step(json!({}), false), format!("create {}", run::name("payments/Deployment/api")));
 }

@@ -22,44 +22,42 @@ fn task(name: &str, status: &str, reason: &str) -> Arc<TaskRun> {
     Arc::new(TaskRun::from_json(&task.to_string()).unwrap())
 }
 
-fn step(run: &Carrier) -> String {
-    let account = match run {
-        Carrier::Pipeline(run, tasks) => Account::of(run, tasks.iter().map(AsRef::as_ref), false),
-        Carrier::Job(job, pods) => Account::of_job(job, pods.iter().map(AsRef::as_ref), false),
-    };
-    told(&Row { execution: phase("Running"), hold: None, run: Some(Ok(run)), account }.step())
+/// What follows where it is known for so many seconds that it ended.
+fn step(run: &Carrier, known: Option<u64>) -> String {
+    let ended_for = known.map(Duration::from_secs);
+    knowing(phase("Running"), Run::There(run), |seen| Seen { ended_for, ..seen })
 }
 
 #[test]
 fn tasks_are_waited_for_once_their_run_ended_but_not_for_long() {
-    let timeout = |seconds| run("False", "PipelineRunTimeout", seconds, &["a"]);
-    let well = |seconds| run("True", "Succeeded", seconds, &["a"]);
-    let [goes_on, cancelled, done] = [("Unknown", "Pending"), ("False", "TaskRunCancelled"), ("True", "Succeeded")]
-        .map(|(status, reason)| task("a", status, reason));
-    let late = "write Failed DeadlineExceeded WorkflowFailed";
-    let completed = "write Completed WorkflowCompleted";
-    for (run, tasks, expected) in [
-        (timeout(-1), vec![&goes_on], "rest until 4"),
-        // Referred to, and not heard of yet.
-        (timeout(-1), vec![], "rest until 4"),
-        (timeout(-1), vec![&cancelled], late),
-        (timeout(-5), vec![&goes_on], late),
-        (timeout(-5), vec![], late),
-        // By a clock that is far ahead of ours nobody waits.
-        (timeout(60), vec![&goes_on], late),
-        (well(-1), vec![&goes_on], "rest until 4"),
-        (well(-1), vec![&done], completed),
-        (well(-5), vec![&goes_on], completed),
-        // Nothing that it could say changes that it went well.
-        (well(-1), vec![], completed),
-    ] {
-        let run = Carrier::Pipeline(run, tasks.into_iter().cloned().collect());
-        assert_eq!(step(&run), expected, "{run:?}");
+    // Whatever the clock says by which it is told when it ended.
+    for seconds in [-600, -1, 60] {
+        let timeout = || run("False", "PipelineRunTimeout", seconds, &["a"]);
+        let well = || run("True", "Succeeded", seconds, &["a"]);
+        let [goes_on, cancelled, done] = [("Unknown", "Pending"), ("False", "TaskRunCancelled"), ("True", "Succeeded")]
+            .map(|(status, reason)| task("a", status, reason));
+        let late = "write Failed DeadlineExceeded WorkflowFailed";
+        let completed = "write Completed WorkflowCompleted";
+        for (run, tasks, known, expected) in [
+            (timeout(), vec![&goes_on], Some(0), "rest until 5"),
+            (timeout(), vec![&goes_on], Some(4), "rest until 1"),
+            // Referred to, and not heard of yet.
+            (timeout(), vec![], Some(1), "rest until 4"),
+            // It was asked for, and not heard of itself.
+            (timeout(), vec![], None, "rest until 1"),
+            (timeout(), vec![&cancelled], Some(0), late),
+            (timeout(), vec![&goes_on], Some(5), late),
+            (timeout(), vec![], Some(5), late),
+            (well(), vec![&goes_on], Some(1), "rest until 4"),
+            (well(), vec![&done], Some(0), completed),
+            (well(), vec![&goes_on], Some(5), completed),
+            // Nothing that it could say changes that it went well.
+            (well(), vec![], Some(0), completed),
+        ] {
+            let run = Carrier::Pipeline(run, tasks.into_iter().cloned().collect());
+            assert_eq!(step(&run, known), expected, "{known:?} {run:?}");
+        }
     }
-    // It does not say when it ended.
-    let mut silent = timeout(-1);
-    Arc::make_mut(&mut silent).completed = None;
-    assert_eq!(step(&Carrier::Pipeline(silent, vec![goes_on.clone()])), late);
 }
 
 #[test]
@@ -78,7 +76,7 @@ fn of_all_tasks_that_are_still_to_come_are_some() {
         let mut record = going();
         (record["pipelineSpec"], record["childReferences"]) = (pipeline, json!(children));
         let run = run_of("we-1", "u-1", &record);
-        let change = written(&execution(phase("Running")), &run, &Account::GoesOn { ran: None }).unwrap();
+        let change = written(&execution(phase("Running")), &run).unwrap();
         assert_eq!(member(&change, "execution")["totalTasks"], expected, "{record}");
     }
 }
@@ -86,8 +84,8 @@ fn of_all_tasks_that_are_still_to_come_are_some() {
 /// Why it failed may come a moment after that it did.
 #[test]
 fn pods_are_waited_for_once_their_job_failed_but_not_for_long() {
-    let of = |kind: &str, counts: &str, seconds: i64, phases: &[&str]| {
-        let mut status = json!({"startTime": stamp(-90), "conditions": over(kind, "BackoffLimitExceeded", seconds)});
+    let of = |kind: &str, counts: &str, phases: &[&str]| {
+        let mut status = json!({"startTime": stamp(-90), "conditions": over(kind, "BackoffLimitExceeded", -60)});
         status[counts] = json!(1);
         let Carrier::Job(job, _) = job(&status) else { unreachable!("a Job") };
         let pod = |phase: &&str| {
@@ -97,15 +95,14 @@ fn pods_are_waited_for_once_their_job_failed_but_not_for_long() {
         Carrier::Job(job, phases.iter().map(pod).collect())
     };
     let written = "write Failed TaskFailed WorkflowFailed";
-    for (run, expected) in [
-        (of("Failed", "failed", 0, &[]), "rest until 5"),
-        (of("Failed", "failed", -1, &["Running"]), "rest until 4"),
-        (of("Failed", "failed", 0, &["Failed"]), written),
-        (of("Failed", "failed", -5, &[]), written),
-        (of("Failed", "failed", 60, &[]), written),
-        (of("Complete", "succeeded", -1, &["Running"]), "rest until 4"),
-        (of("Complete", "succeeded", -1, &[]), "write Completed WorkflowCompleted"),
+    for (run, known, expected) in [
+        (of("Failed", "failed", &[]), 0, "rest until 5"),
+        (of("Failed", "failed", &["Running"]), 1, "rest until 4"),
+        (of("Failed", "failed", &["Failed"]), 0, written),
+        (of("Failed", "failed", &[]), 5, written),
+        (of("Complete", "succeeded", &["Running"]), 1, "rest until 4"),
+        (of("Complete", "succeeded", &[]), 0, "write Completed WorkflowCompleted"),
     ] {
-        assert_eq!(step(&run), expected, "{run:?}");
+        assert_eq!(step(&run, Some(known)), expected, "{run:?}");
     }
 }
