@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use lockkeeper::api::facts::{ObjectKey, ParentRef, ReadError, RemediationRequest, Target, WorkflowExecution};
-use lockkeeper::api::tekton::{PipelineRun, TaskRun};
+use lockkeeper::api::tekton::{Owner, PipelineRun, TaskRun};
 use lockkeeper::cluster::{Index, Seen, Tracked};
 use lockkeeper::failure::Account;
 use lockkeeper::routing::{self, Mode, Policy, Request, Stored, View};
@@ -278,7 +278,9 @@ proptest! {
         }
         // What was seen on the way only adds to what the records say.
         for execution in (0..2 * NAMES).map(key) {
-            let account = |index: &Index| index.account(&execution, None, Some("x-0"), Instant::now() + Duration::from_secs(10)).unwrap();
+            let owner = Owner { key: &execution, uid: None, created: None };
+            let soon = Instant::now() + Duration::from_secs(10);
+            let account = |index: &Index| index.account(owner, Some("x-0"), soon).unwrap();
             let (lived, listed) = (account(&index), account(&fresh));
             prop_assert!(ran(&lived) || !ran(&listed), "{lived:?} {listed:?}");
             let same = std::mem::discriminant(&lived) == std::mem::discriminant(&listed);
