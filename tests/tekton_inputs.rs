@@ -7,8 +7,8 @@ use axum::http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
 use lockkeeper::api::facts::{ObjectKey, RemediationRequest, WorkflowExecution};
-use lockkeeper::api::tekton::{Owner, PipelineRun};
-use lockkeeper::cluster::{Footing, Index, Input, Pace, follow_where_served, list_where_served};
+use lockkeeper::api::tekton::{Engine, Job, Owner, PipelineRun, Pod};
+use lockkeeper::cluster::{Footing, Index, Input, Pace, Tracked, follow_where_served, list_where_served};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -101,13 +101,18 @@ fn scripted(served: Served) -> (Client, Arc<Api>) {
 
 /// A world in which Kubernaut's own kinds are listed, and PipelineRuns are followed while the story is told.
 async fn while_followed(served: Served, story: impl AsyncFnOnce(&Index, &Api)) {
+    while_all_of::<PipelineRun>(served, story).await;
+}
+
+async fn while_all_of<T: Tracked>(served: Served, story: impl AsyncFnOnce(&Index, &Api)) {
     let (client, api) = scripted(served);
     let index = Arc::new(Index::with_executions_in("work"));
     index.listed::<RemediationRequest>(&Default::default());
     index.listed::<WorkflowExecution>(&Default::default());
     let (_set, staleness) = tokio::sync::watch::channel(Duration::from_secs(600));
-    let following = follow_where_served::<PipelineRun>(client, index.clone(), Pace::within(staleness), "work");
-    assert_eq!(index.age().unwrap_err().to_string(), "pipelineruns not listed yet; the gate answers once it is");
+    let following = follow_where_served::<T>(client, index.clone(), Pace::within(staleness), "work");
+    let waits = format!("{} not listed yet; the gate answers once it is", T::INPUT);
+    assert_eq!(index.age().unwrap_err().to_string(), waits);
     tokio::select! { () = following => unreachable!(), () = story(&index, &api) => {} }
 }
 
@@ -169,6 +174,10 @@ async fn without_the_right_to_read_it_the_gate_does_without_until_it_is_granted(
     while_followed(Served { forbidden: true, ..V1 }, async |index, api| {
         pass(1).await;
         assert_eq!((standing(index), index.age().is_ok()), (Some((Footing::Denied, 0)), true));
+        assert_eq!(
+            (index.unreadable(Engine::Tekton), index.unreadable(Engine::Job)),
+            (Some(Input::PipelineRuns), None)
+        );
         api.now(V1);
         pass(6).await;
         assert_eq!(standing(index), Some((Footing::Counts, 1)));
@@ -227,4 +236,27 @@ async fn one_question_lists_once_where_it_can() {
         let outcome = outcome.map(|()| standing(&index).map(|(_, objects)| objects));
         assert_eq!(outcome, expected.map_err(str::to_owned), "{served:?}");
     }
+}
+
+/// A cluster has many Pods, and few of them are of Jobs.
+#[tokio::test(start_paused = true)]
+async fn of_pods_those_of_jobs_are_followed_and_of_jobs_all() {
+    while_all_of::<Pod>(V1, async |index, api| {
+        pass(1).await;
+        assert!(index.age().is_ok());
+        let (all, of_jobs) = (api.asked("/api/v1/namespaces/work/pods?"), api.asked("labelSelector=job-name"));
+        assert!(all >= 2 && of_jobs == all, "a list and a watch");
+    })
+    .await;
+    while_all_of::<Job>(V1, async |index, api| {
+        pass(1).await;
+        assert!(index.age().is_ok());
+        assert!(api.asked("/apis/batch/v1/namespaces/work/jobs?") >= 2 && api.asked("labelSelector") == 0);
+    })
+    .await;
+    while_all_of::<Job>(Served { forbidden: true, ..V1 }, async |index, _| {
+        pass(1).await;
+        assert_eq!((index.unreadable(Engine::Job), index.unreadable(Engine::Tekton)), (Some(Input::Jobs), None));
+    })
+    .await;
 }

@@ -130,7 +130,8 @@ impl Seeker {
         tracing::warn!(
             input = %T::INPUT, %error,
             "may not be read, and the gate does without: grant list and watch on {} (apiGroup {}) in namespace {}. \
-             Until then ResourceBusy does not see a run that goes on without its WorkflowExecution",
+             Until then ResourceBusy does not see a run that goes on without its WorkflowExecution, and an executor begins none \
+             of that kind",
             T::INPUT, said(group(T::INPUT)), self.namespace
         );
     }
