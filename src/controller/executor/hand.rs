@@ -1,6 +1,6 @@
 //! Takes the steps that the plan says: what changed is looked at, one execution in one pair of hands at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use parking_lot::Mutex;
 
+use super::places::{Starting, Waiting};
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
-use crate::api::facts::{Commission, ObjectKey, Target, TargetId};
+use crate::api::facts::{Commission, ObjectKey, Target};
 use crate::api::tekton::Carrier;
 use crate::cluster::{Changed, Index};
 use crate::controller::objects::{Failed, Objects, Stored};
@@ -28,6 +28,8 @@ const HANDS: usize = 16;
 const STEPS: usize = 8;
 /// Until the index is complete it is looked at so often.
 const LOOK: Duration = Duration::from_millis(250);
+/// Where another one starts on its target, it is looked at again then, if nothing is heard before.
+const ANOTHER_STARTS: Duration = Duration::from_secs(1);
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
 
@@ -49,8 +51,8 @@ impl Executor {
             executor: self,
             objects,
             retries: Retries::default(),
-            waiting: Mutex::default(),
-            starting: Mutex::default(),
+            waiting: Waiting::default(),
+            starting: Starting::default(),
         }
         .run()
         .await;
@@ -62,39 +64,23 @@ struct Hands<'e> {
     executor: &'e Executor,
     objects: Objects,
     retries: Retries,
-    /// Executions that have not begun, by the run that they would have: somebody else's may be in its place.
-    waiting: Mutex<Waiting>,
-    /// Who starts on a target, until the index has heard that it did: two names of runs may be of one target.
-    starting: Mutex<HashMap<TargetId, ObjectKey>>,
+    waiting: Waiting,
+    starting: Starting,
 }
 
-#[derive(Default)]
-struct Waiting {
-    by_run: HashMap<ObjectKey, HashSet<ObjectKey>>,
-    runs: HashMap<ObjectKey, ObjectKey>,
+/// An execution while it is in hand.
+struct Held {
+    stored: Stored,
+    /// What the API server says of its run, once it was asked.
+    looked: Option<Option<Carrier>>,
+    /// The uid of what was deleted beside it.
+    deleted: Option<Box<str>>,
+    /// It has its target.
+    starts: bool,
 }
 
-impl Waiting {
-    /// An execution waits for the place of this run, or for none any more.
-    fn set(&mut self, execution: &ObjectKey, run: Option<ObjectKey>) {
-        if let Some(before) = self.runs.remove(execution)
-            && let Some(others) = self.by_run.get_mut(&before)
-        {
-            others.remove(execution);
-            if others.is_empty() {
-                self.by_run.remove(&before);
-            }
-        }
-        if let Some(run) = run {
-            self.by_run.entry(run.clone()).or_default().insert(execution.clone());
-            self.runs.insert(execution.clone(), run);
-        }
-    }
-
-    fn on(&self, run: &ObjectKey) -> Vec<ObjectKey> {
-        self.by_run.get(run).into_iter().flatten().cloned().collect()
-    }
-}
+/// Whether another step follows; if not, when to look again.
+type Taken = Result<ControlFlow<Option<Timestamp>>, Failed>;
 
 impl Hands<'_> {
     async fn run(&self) {
@@ -140,85 +126,88 @@ impl Hands<'_> {
     fn concerned(&self, changed: &Changed) -> Vec<ObjectKey> {
         let mut all = self.executor.index.concerned(changed);
         if let Changed::Run { run, .. } = changed {
-            all.extend(self.waiting.lock().on(run));
+            all.extend(self.waiting.on(run));
         }
         all
     }
 
     /// Step after step until there is nothing to do; when to look again.
     async fn visit(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Failed> {
-        let Some(mut stored) = self.objects.execution(key).await? else {
-            self.waiting.lock().set(key, None);
+        let Some(stored) = self.objects.execution(key).await? else {
+            self.waiting.set(key, None);
             return Ok(None);
         };
-        let (mut looked, mut deleted): (Option<Option<Carrier>>, _) = (None, None);
-        let mut starts = false;
+        let mut held = Held { stored, looked: None, deleted: None, starts: false };
         for _ in 0..STEPS {
-            let commission = match Commission::from_json(&stored.hub.to_string()) {
+            let commission = match Commission::from_json(&held.stored.hub.to_string()) {
                 Ok(commission) => commission,
                 Err(error) => return Err(Failed::LeftAlone(format!("it cannot be read: {error}"))),
             };
-            self.waiting.lock().set(key, self.place(&commission).filter(|_| commission.waits()));
+            self.waiting.set(key, self.place(&commission).filter(|_| commission.waits()));
             let now = Timestamp::now();
-            let step = self.next(&commission, looked.as_ref(), deleted.as_deref(), now);
-            match step {
-                Step::Rest(until) => {
-                    if commission.waits() && !starts {
-                        self.starts_no_more(key);
-                    }
-                    return Ok(until);
-                }
-                Step::Look => looked = Some(self.look(&commission).await?),
-                Step::Claim => {
-                    let all: Vec<_> = commission.finalizers.iter().cloned().chain([FINALIZER.into()]).collect();
-                    let there = Some(&*self.executor.rules.namespace);
-                    stored = self.objects.write_finalizers(key, &stored, &all, there).await?;
-                }
-                Step::Release => {
-                    let all: Vec<_> =
-                        commission.finalizers.iter().filter(|finalizer| &***finalizer != FINALIZER).cloned().collect();
-                    match self.objects.write_finalizers(key, &stored, &all, None).await {
-                        Ok(_) => return Ok(None),
-                        // With its last finalizer it went.
-                        Err(error) if error.code() == 404 => return Ok(None),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Step::Create(..) if !self.may_start(&commission) => return Ok(now.checked_add(LOOK).ok()),
-                // What was decided before it had the target may be decided otherwise now.
-                Step::Create(..) if !std::mem::replace(&mut starts, true) => {}
-                Step::Create(engine, run) => match self.objects.create_run(engine, &run).await {
-                    Ok(text) => looked = Some(Carrier::from_json(engine, &text)),
-                    Err(error) if error.code() == 409 => looked = Some(self.look(&commission).await?),
-                    Err(Failed::Refused { code, reason, message }) if is_told(code) => {
-                        self.starts_no_more(key);
-                        match plan::refused(&commission, code, &reason, &message, now) {
-                            Step::Write(change) => match self.write(key, &stored, &change).await? {
-                                Some(written) => stored = written,
-                                None => return Ok(None),
-                            },
-                            Step::Rest(until) => return Ok(until),
-                            _ => return Ok(None),
-                        }
-                    }
-                    Err(error) => return Err(error),
-                },
-                Step::Delete { engine, run, uid, foreground } => {
-                    self.objects.delete_run(engine, &run, &uid, foreground).await?;
-                    if engine == plan::engine_of(&commission) {
-                        looked = Some(None);
-                    } else {
-                        deleted = Some(uid);
-                    }
-                }
-                Step::Write(change) => match self.write(key, &stored, &change).await? {
-                    Some(written) => stored = written,
-                    None => return Ok(None),
-                },
+            let step = self.next(&commission, &held, now);
+            if let ControlFlow::Break(until) = self.take(step, &commission, &mut held, now).await? {
+                return Ok(until);
             }
         }
         // What is deleted may stay for a finalizer of others: asked for in a loop, it would not go sooner.
         Err(Failed::Odd(format!("{STEPS} steps brought it to no rest")))
+    }
+
+    async fn take(&self, step: Step, commission: &Commission, held: &mut Held, now: Timestamp) -> Taken {
+        let key = &commission.key;
+        match step {
+            Step::Rest(until) => {
+                if commission.waits() {
+                    self.starting.leaves(key);
+                }
+                return Ok(ControlFlow::Break(until));
+            }
+            Step::Look => held.looked = Some(self.look(commission).await?),
+            Step::Claim => {
+                let all: Vec<_> = commission.finalizers.iter().cloned().chain([FINALIZER.into()]).collect();
+                let there = Some(&*self.executor.rules.namespace);
+                held.stored = self.objects.write_finalizers(key, &held.stored, &all, there).await?;
+            }
+            Step::Release => {
+                let all: Vec<_> =
+                    commission.finalizers.iter().filter(|finalizer| &***finalizer != FINALIZER).cloned().collect();
+                match self.objects.write_finalizers(key, &held.stored, &all, None).await {
+                    Ok(_) => return Ok(ControlFlow::Break(None)),
+                    // With its last finalizer it went.
+                    Err(error) if error.code() == 404 => return Ok(ControlFlow::Break(None)),
+                    Err(error) => return Err(error),
+                }
+            }
+            Step::Create(..) if !self.may_start(commission) => {
+                return Ok(ControlFlow::Break(now.checked_add(ANOTHER_STARTS).ok()));
+            }
+            // What was decided before it had the target may be decided otherwise now.
+            Step::Create(..) if !std::mem::replace(&mut held.starts, true) => {}
+            Step::Create(engine, run) => match self.objects.create_run(engine, &run).await {
+                Ok(text) => held.looked = Some(Carrier::from_json(engine, &text)),
+                Err(error) if error.code() == 409 => held.looked = Some(self.look(commission).await?),
+                Err(Failed::Refused { code, reason, message }) if plan::is_final(code) => {
+                    self.starting.leaves(key);
+                    let step = plan::refused(commission, code, &reason, &message, now);
+                    return Box::pin(self.take(step, commission, held, now)).await;
+                }
+                Err(error) => return Err(error),
+            },
+            Step::Delete { engine, run, uid, foreground } => {
+                self.objects.delete_run(engine, &run, &uid, foreground).await?;
+                if engine == plan::engine_of(commission) {
+                    held.looked = Some(None);
+                } else {
+                    held.deleted = Some(uid);
+                }
+            }
+            Step::Write(change) => match self.write(key, &held.stored, &change).await? {
+                Some(written) => held.stored = written,
+                None => return Ok(ControlFlow::Break(None)),
+            },
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// None: it changed nothing that is stored, and would not the next time.
@@ -236,20 +225,13 @@ impl Hands<'_> {
         Ok(Some(written))
     }
 
-    /// `looked`: what the API server says of the run; `deleted`: the uid of what was deleted beside it.
-    fn next(
-        &self,
-        commission: &Commission,
-        looked: Option<&Option<Carrier>>,
-        deleted: Option<&str>,
-        now: Timestamp,
-    ) -> Step {
+    fn next(&self, commission: &Commission, held: &Held, now: Timestamp) -> Step {
         let index = &self.executor.index;
         let (engine, place) = (plan::engine_of(commission), self.place(commission));
         let known = |engine| place.as_ref().and_then(|place| index.run(engine, place));
         let (indexed, beside) = (known(engine), known(engine.other()));
-        let beside = beside.as_ref().filter(|run| Some(run.uid()) != deleted);
-        let run = match (looked, &indexed) {
+        let beside = beside.as_ref().filter(|run| Some(run.uid()) != held.deleted.as_deref());
+        let run = match (&held.looked, &indexed) {
             // What was asked for a moment ago; of one and the same run the stream knows more.
             (Some(Some(found)), Some(indexed)) if found.uid() == indexed.uid() => Run::There(indexed),
             (Some(Some(found)), _) => Run::There(found),
@@ -296,16 +278,8 @@ impl Hands<'_> {
     fn may_start(&self, commission: &Commission) -> bool {
         let target =
             commission.target.as_deref().and_then(|target| Target::parse(target, Some(&commission.cluster)).ok());
-        let Some(target) = target else { return true };
-        let mut starting = self.starting.lock();
-        // One that is told to run, ended or went is seen by the gate's question.
-        starting.retain(|_, key| self.executor.index.execution(key).is_some_and(|known| known.waits()));
-        *starting.entry(target.identity().clone()).or_insert_with(|| commission.key.clone()) == commission.key
-    }
-
-    /// It did not start after all.
-    fn starts_no_more(&self, key: &ObjectKey) {
-        self.starting.lock().retain(|_, starting| starting != key);
+        let waits = |key: &ObjectKey| self.executor.index.execution(key).is_some_and(|known| known.waits());
+        target.is_none_or(|target| self.starting.takes(target.identity(), &commission.key, waits))
     }
 
     /// The name of its run, whoever's stands there.
@@ -321,9 +295,4 @@ impl Hands<'_> {
         let (Some(key), engine) = (self.place(commission), plan::engine_of(commission)) else { return Ok(None) };
         Ok(self.objects.run(engine, &key).await?.and_then(|text| Carrier::from_json(engine, &text)))
     }
-}
-
-/// A refusal that no waiting changes, or not ours: it is said to a person, who may change that and ask anew.
-fn is_told(code: u16) -> bool {
-    matches!(code, 400 | 403 | 404 | 413 | 415 | 422)
 }

@@ -1,6 +1,7 @@
 //! The executor: an admitted execution becomes a PipelineRun, and the end of that its status.
 
 mod hand;
+mod places;
 mod plan;
 mod run;
 mod status;

@@ -367,6 +367,12 @@ fn leave(seen: &Seen<'_>) -> Step {
     }
 }
 
+/// A refusal of the run that no waiting changes, or not ours: it is said to a person, who may change that and ask anew.
+#[must_use]
+pub fn is_final(code: u16) -> bool {
+    matches!(code, 400 | 403 | 404 | 413 | 415 | 422)
+}
+
 /// The API server refused the run.
 #[must_use]
 pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, now: Timestamp) -> Step {
