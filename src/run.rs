@@ -11,6 +11,7 @@ use futures::future::OptionFuture;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
@@ -93,9 +94,8 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
     let chores = chores(plan.config_file, policy, rules, staleness, telemetry.clone());
 
     tokio::select! {
-        // Probes answer until the last review is answered.
-        // So does the leader's lease, until it is given back.
-        () = async { tokio::join!(serving, hand); admin_stop.cancel(); } => {}
+        // Probes answer until the last review is answered and the leader's lease is given back.
+        outcome = async { tokio::try_join!(async { serving.await; Ok(()) }, hand) } => { outcome?; admin_stop.cancel(); }
         outcome = async { probing.await } => outcome.context("the admin port failed")?,
         () = sources => anyhow::bail!("what feeds the index has ended; this process would only grow stale"),
         () = chores => {}
@@ -114,8 +114,8 @@ fn hand(
     policy: &Arc<ArcSwap<crate::routing::Policy>>,
     telemetry: &Arc<Telemetry>,
     stop: &CancellationToken,
-) -> futures::future::BoxFuture<'static, ()> {
-    let Source::Cluster(client) = source else { return Box::pin(std::future::ready(())) };
+) -> futures::future::BoxFuture<'static, anyhow::Result<()>> {
+    let Source::Cluster(client) = source else { return Box::pin(std::future::ready(Ok(()))) };
     let loops = &settings.loops;
     let identity = controller::identity();
     let candidate = Candidate {
@@ -160,9 +160,21 @@ fn hand(
             tokio::join!(clearance.run(), executor, keeper);
         }
     }));
-    Box::pin(async move {
-        let _ = leading.await;
-    })
+    Box::pin(unbroken(leading, stop.clone()))
+}
+
+/// Until the loops end as they were told to. Where one breaks, a process that only serves would look healthy, hold no lease
+/// and do nothing of what it was asked to: it is better begun anew.
+async fn unbroken(leading: JoinHandle<()>, stop: CancellationToken) -> anyhow::Result<()> {
+    match leading.await {
+        Ok(()) if stop.is_cancelled() => Ok(()),
+        Ok(()) => {
+            anyhow::bail!("the leader's loops have ended, and nobody told them to; this process ends to begin anew")
+        }
+        Err(error) => anyhow::bail!(
+            "one of the leader's loops broke: {error}; this process ends to begin anew, and until then another replica leads"
+        ),
+    }
 }
 
 /// The futures that feed the index; they end only when they are dropped.
@@ -342,4 +354,21 @@ async fn ended() {
         return std::future::pending().await;
     };
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_breaks_ends_the_process_and_says_so() {
+        let stop = CancellationToken::new();
+        let broken = unbroken(tokio::spawn(async { panic!("a fault of ours") }), stop.clone()).await;
+        let said = broken.unwrap_err().to_string();
+        assert!(said.starts_with("one of the leader's loops broke: ") && said.contains("a fault of ours"), "{said}");
+        let ended = unbroken(tokio::spawn(std::future::ready(())), stop.clone()).await;
+        assert!(ended.unwrap_err().to_string().contains("nobody told them to"));
+        stop.cancel();
+        assert!(unbroken(tokio::spawn(std::future::ready(())), stop).await.is_ok());
+    }
 }
