@@ -345,14 +345,21 @@ impl Objects {
         self.call(Method::POST, &path, JSON, Some(run)).await
     }
 
-    /// That one and no other of its name; one that is gone is deleted.
-    pub async fn delete_run(&self, engine: Engine, run: &ObjectKey, uid: &str, foreground: bool) -> Result<(), Failed> {
+    /// That one and no other of its name; one that is gone is deleted. What the API server answers: the run as it stands, where it
+    /// stays for a while.
+    pub async fn delete_run(
+        &self,
+        engine: Engine,
+        run: &ObjectKey,
+        uid: &str,
+        foreground: bool,
+    ) -> Result<Option<String>, Failed> {
         let propagation = if foreground { "Foreground" } else { "Background" };
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}, "propagationPolicy": propagation});
         match self.call(Method::DELETE, &run_path(engine, run), JSON, Some(&options)).await {
-            Ok(_) => Ok(()),
+            Ok(text) => Ok(Some(text)),
             // 409: another of this name.
-            Err(error) if matches!(error.code(), 404 | 409) => Ok(()),
+            Err(error) if matches!(error.code(), 404 | 409) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -99,6 +99,15 @@ impl Carrier {
         }
     }
 
+    /// Somebody deleted it, and it is still there.
+    #[must_use]
+    pub fn deleting(&self) -> bool {
+        match self {
+            Self::Pipeline(run, _) => run.deleting,
+            Self::Job(job, _) => job.deleting,
+        }
+    }
+
     #[must_use]
     pub fn started(&self) -> Option<Timestamp> {
         match self {

@@ -22,6 +22,8 @@ pub struct Job {
     /// `Complete` or `Failed`, and not only on the way there: none of its Pods is at work any more.
     pub ended: bool,
     pub created: Option<Timestamp>,
+    /// Somebody deleted it; it stays until its Pods are gone, or whatever a finalizer waits for.
+    pub deleting: bool,
     pub started: Option<Timestamp>,
     /// When it completed or failed.
     pub completed: Option<Timestamp>,
@@ -87,6 +89,7 @@ impl Job {
             origin: Origin::of(&meta),
             ended: end.is_some(),
             created: meta.created(),
+            deleting: meta.deleting(),
             started: time(&status.start_time),
             completed: time(&status.completion_time).or(end.and_then(|end| end.changed)),
             complete: complete.is_some(),

@@ -177,17 +177,19 @@ pub(super) struct Meta {
     #[serde(default)]
     creation_timestamp: Loose<Time>,
     #[serde(default)]
+    deletion_timestamp: Present,
+    #[serde(default)]
     labels: Words,
     #[serde(default)]
     annotations: Words,
     #[serde(default)]
-    owner_references: Objects<Owner>,
+    owner_references: Objects<OwnerReference>,
 }
 
 type Words = Loose<BTreeMap<Box<str>, Loose<Box<str>>>>;
 
 #[derive(Clone, Deserialize)]
-struct Owner {
+struct OwnerReference {
     #[serde(default)]
     kind: Loose<Box<str>>,
     #[serde(default)]
@@ -207,6 +209,11 @@ impl Meta {
 
     pub fn created(&self) -> Option<Timestamp> {
         time(&self.creation_timestamp)
+    }
+
+    /// Somebody deleted it, and something is awaited before it goes.
+    pub fn deleting(&self) -> bool {
+        self.deletion_timestamp.0
     }
 
     pub fn label(&self, key: &str) -> Option<Box<str>> {

@@ -16,6 +16,8 @@ pub struct PipelineRun {
     pub uid: Box<str>,
     pub origin: Origin,
     pub created: Option<Timestamp>,
+    /// Somebody deleted it; it stays until its parts are gone, or whatever a finalizer waits for.
+    pub deleting: bool,
     /// `Succeeded`; none: nothing was said yet.
     pub condition: Option<Condition>,
     pub started: Option<Timestamp>,
@@ -78,6 +80,7 @@ impl PipelineRun {
             uid: meta.uid(),
             origin: Origin::of(&meta),
             created: meta.created(),
+            deleting: meta.deleting(),
             condition: condition.said().filter(|condition| !condition.says_nothing()),
             started: time(&status.start_time),
             completed: time(&status.completion_time),

@@ -73,8 +73,8 @@ struct Held {
     stored: Stored,
     /// What the API server says of its run, once it was asked.
     looked: Option<Option<Carrier>>,
-    /// The uid of what was deleted beside it.
-    deleted: Option<Box<str>>,
+    /// The uid of what was deleted beside it, and what is left of that for a while.
+    deleted: Option<(Box<str>, Option<Carrier>)>,
     /// It has its target.
     starts: bool,
 }
@@ -195,11 +195,12 @@ impl Hands<'_> {
                 Err(error) => return Err(error),
             },
             Step::Delete { engine, run, uid, foreground } => {
-                self.objects.delete_run(engine, &run, &uid, foreground).await?;
+                let answer = self.objects.delete_run(engine, &run, &uid, foreground).await?;
+                let left = answer.and_then(|text| Carrier::from_json(engine, &text)).filter(Carrier::deleting);
                 if engine == plan::engine_of(commission) {
-                    held.looked = Some(None);
+                    held.looked = Some(left);
                 } else {
-                    held.deleted = Some(uid);
+                    held.deleted = Some((uid, left));
                 }
             }
             Step::Write(change) => match self.write(key, &held.stored, &change).await? {
@@ -230,10 +231,17 @@ impl Hands<'_> {
         let (engine, place) = (plan::engine_of(commission), self.place(commission));
         let known = |engine| place.as_ref().and_then(|place| index.run(engine, place));
         let (indexed, beside) = (known(engine), known(engine.other()));
-        let beside = beside.as_ref().filter(|run| Some(run.uid()) != held.deleted.as_deref());
+        let beside = match &held.deleted {
+            Some((uid, left)) if beside.as_ref().is_some_and(|run| run.uid() == &**uid) => left.as_ref(),
+            _ => beside.as_ref(),
+        };
         let run = match (&held.looked, &indexed) {
             // What was asked for a moment ago; of one and the same run the stream knows more.
-            (Some(Some(found)), Some(indexed)) if found.uid() == indexed.uid() => Run::There(indexed),
+            (Some(Some(found)), Some(indexed))
+                if found.uid() == indexed.uid() && found.deleting() <= indexed.deleting() =>
+            {
+                Run::There(indexed)
+            }
             (Some(Some(found)), _) => Run::There(found),
             (Some(None), Some(indexed)) => Run::Went(indexed),
             (Some(None), None) => Run::Absent,

@@ -76,7 +76,7 @@ pub enum Step {
         engine: Engine,
         run: ObjectKey,
         uid: Box<str>,
-        /// It stays until its Pods are gone: what is at work holds the target.
+        /// It stays until its parts are gone: what may still be at work holds the target.
         foreground: bool,
     },
     Write(Box<StatusChange>),
@@ -87,7 +87,7 @@ pub fn plan(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     let ended = |phase: &str| matches!(phase, "Completed" | "Failed");
     match &*commission.progress.phase {
-        _ if commission.deleting => leave(seen),
+        _ if commission.deleting => leave(seen, now),
         "" | "Pending" => begin(seen, rules, now),
         "Running" => follow(seen, now),
         phase if ended(phase) => rest(seen, rules, now),
@@ -193,6 +193,11 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
 /// The gate would let it run, and another's run has the name of its own.
 fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
+    if run.deleting() {
+        let message =
+            format!("{run} is being deleted; when it is gone, and with it all that is at work, this execution starts");
+        return waits(commission, LOCKED, &message, unheard(seen, now), now);
+    }
     match &run.origin().execution {
         None => {
             let message =
@@ -285,12 +290,13 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
     }
     match ended(commission, &account, run, now) {
         Some(change) => write(change),
-        None => {
-            // Of what may not be read no change is heard.
-            let again = seen.unreadable.and_then(|_| now.checked_add(AGAIN).ok());
-            StatusChange::progress(commission, run, now).map_or(Step::Rest(again), write)
-        }
+        None => StatusChange::progress(commission, run, now).map_or(Step::Rest(unheard(seen, now)), write),
     }
+}
+
+/// Of what may not be read no change is heard: it is to be asked for.
+fn unheard(seen: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
+    seen.unreadable.and_then(|_| now.checked_add(AGAIN).ok())
 }
 
 /// None: it goes on.
@@ -351,17 +357,19 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     match seen.run {
         // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
         Run::There(run) if !run.ended() && run.is_of(owner(commission)) => Step::Rest(None),
-        _ => leave(seen),
+        _ => leave(seen, now),
     }
 }
 
-fn leave(seen: &Seen<'_>) -> Step {
+fn leave(seen: &Seen<'_>, now: Timestamp) -> Step {
     let commission = seen.commission;
     if !claimed(commission) {
         return Step::Rest(None);
     }
     match seen.run {
         Run::Unseen => Step::Look,
+        // Until then something of it may be at work.
+        Run::There(run) if run.is_of(owner(commission)) && run.deleting() => Step::Rest(unheard(seen, now)),
         Run::There(run) if run.is_of(owner(commission)) => delete(run),
         Run::Absent | Run::Went(_) | Run::There(_) => Step::Release,
     }
@@ -388,7 +396,7 @@ pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, 
 }
 
 fn delete(run: &Carrier) -> Step {
-    let foreground = run.engine() == Engine::Job && !run.ended();
+    let foreground = run.goes_on() || run.has_open_parts();
     Step::Delete { engine: run.engine(), run: run.key().clone(), uid: run.uid().into(), foreground }
 }
 

@@ -63,6 +63,23 @@ async fn gone(world: &World<'_>, name: &str) {
     .await;
 }
 
+/// The run was deleted in the foreground: it stays while a part of it is there.
+async fn leaves(stage: &Stage, tekton: &Tekton, target: &str) {
+    eventually("the run is being deleted", ACTION, || async {
+        let metadata = tekton.run_on(target).await.metadata;
+        let waits = metadata.finalizers.is_some_and(|all| all == ["foregroundDeletion"]);
+        if metadata.deletion_timestamp.is_some() && waits { Ok(()) } else { Err(stage.gate.process.log_tail(9)) }
+    })
+    .await;
+}
+
+/// As Kubernetes' garbage collector does once the parts of a run are gone.
+async fn collect(tekton: &Tekton, target: &str) {
+    let name = lockkeeper::controller::executor::run_name(target);
+    let nobody = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    tekton.0.patch(&name, &PatchParams::default(), &nobody).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_becomes_of_the_run_becomes_of_its_execution() {
     let Some(stage) = own(false).await else { return };
@@ -203,7 +220,20 @@ async fn names_and_who_has_them() {
     task_at_work(&world, &target).await;
     let first = tekton.run_on(&target).await.metadata.uid.unwrap();
     api.delete("again", &DeleteParams::default()).await.unwrap();
+    leaves(&stage, &tekton, &target).await;
+    // Until what is at work is gone nothing else begins there.
+    world.request("next", "next", json!({"overallPhase": "Analyzing"})).await;
+    world.execution("next", "next", &target, Value::Null).await;
+    waits_for(&stage, &world, "next", "ResourceBusy").await;
+    assert_eq!(tekton.run_on(&target).await.metadata.uid.as_ref(), Some(&first));
+    assert!(api.get_opt("again").await.unwrap().is_some(), "it stays as long as its run does");
+    collect(&tekton, &target).await;
     gone(&world, "again").await;
+    ends(&stage, &world, "next", "Running").await;
+    api.delete("next", &DeleteParams::default()).await.unwrap();
+    leaves(&stage, &tekton, &target).await;
+    collect(&tekton, &target).await;
+    gone(&world, "next").await;
     world.execution("again", "again", &target, Value::Null).await;
     ends(&stage, &world, "again", "Running").await;
     let second = tekton.run_on(&target).await;

@@ -121,7 +121,8 @@ fn told(step: &Step) -> String {
         Step::Look => "look".to_owned(),
         Step::Create(Engine::Tekton, run) => format!("create {}", run["metadata"]["name"].as_str().unwrap()),
         Step::Create(Engine::Job, run) => format!("create job {}", run["metadata"]["name"].as_str().unwrap()),
-        Step::Delete { run, uid, .. } => format!("delete {} {uid}", run.name),
+        Step::Delete { run, uid, foreground: false, .. } => format!("delete {} {uid}", run.name),
+        Step::Delete { run, uid, foreground: true, .. } => format!("delete {} {uid} and wait", run.name),
         Step::Write(change) => {
             let member = |name: &str| {
                 let found = change.members.iter().find(|(member, _)| *member == name);
@@ -468,8 +469,8 @@ fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
         (unclaimed(over("Completed", -61)), Run::There(&ours), unknown(), "rest"),
         // Whoever wrote its end, its run goes on: it is not cut short, but by a deletion.
         (over("Failed", -61), Run::There(&goes_on), unknown(), "rest"),
-        (deleting("Failed"), Run::There(&goes_on), unknown(), "delete wfe-x r-1"),
-        (deleting("Running"), Run::There(&goes_on), unknown(), "delete wfe-x r-1"),
+        (deleting("Failed"), Run::There(&goes_on), unknown(), "delete wfe-x r-1 and wait"),
+        (deleting("Running"), Run::There(&goes_on), unknown(), "delete wfe-x r-1 and wait"),
         (deleting(""), UNSEEN, unknown(), "look"),
         (deleting("Pending"), ABSENT, unknown(), "release"),
         (deleting("Pending"), Run::There(&theirs), unknown(), "release"),

@@ -106,3 +106,53 @@ fn pods_are_waited_for_once_their_job_failed_but_not_for_long() {
         assert_eq!(step(&run, Some(known)), expected, "{run:?}");
     }
 }
+
+/// Somebody deleted it, and it is still there.
+fn leaving(run: &Carrier) -> Carrier {
+    match run.clone() {
+        Carrier::Pipeline(mut run, tasks) => {
+            Arc::make_mut(&mut run).deleting = true;
+            Carrier::Pipeline(run, tasks)
+        }
+        Carrier::Job(mut job, pods) => {
+            Arc::make_mut(&mut job).deleting = true;
+            Carrier::Job(job, pods)
+        }
+    }
+}
+
+#[test]
+fn what_may_be_at_work_goes_before_its_run_does() {
+    let goes_on = task("a", "Unknown", "Running");
+    let done = task("a", "True", "Succeeded");
+    let over = |task: &Arc<TaskRun>| Carrier::Pipeline(run("False", "Cancelled", -70, &["a"]), vec![task.clone()]);
+    let working = job(&json!({"active": 1}));
+    let deleted = || json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": "Running"}});
+    check(vec![
+        (deleted(), Run::There(&run_of("we-1", "u-1", &going())), NOTHING, "delete wfe-x r-1 and wait"),
+        (deleted(), Run::There(&over(&goes_on)), NOTHING, "delete wfe-x r-1 and wait"),
+        (deleted(), Run::There(&over(&done)), NOTHING, "delete wfe-x r-1"),
+        (deleted(), Run::There(&working), NOTHING, "delete wfe-x r-1 and wait"),
+        (deleted(), Run::There(&leaving(&working)), NOTHING, "rest"),
+        (deleted(), Run::There(&leaving(&run_of("we-9", "u-9", &going()))), NOTHING, "release"),
+    ]);
+    let unheard =
+        knowing(deleted(), Run::There(&leaving(&working)), |seen| Seen { unreadable: Some(Input::Pods), ..seen });
+    assert_eq!(unheard, "rest until 10");
+}
+
+#[test]
+fn what_is_being_deleted_is_in_the_way_until_it_is_gone_and_nobody_is_a_duplicate_of_it() {
+    let message = "PipelineRun runs/wfe-x is being deleted; when it is gone, and with it all that is at work, this execution starts";
+    for (of, status) in [("we-9", going()), ("we-9", ended("True", -600)), ("we-1", going()), ("", going())] {
+        let run = leaving(&run_of(of, "u-9", &status));
+        let waits = || json!({"status": said("TargetLocked", message)});
+        check(vec![
+            (json!({}), Run::There(&run), NOTHING, "write Pending Held"),
+            (waits(), Run::There(&run), NOTHING, "rest"),
+        ]);
+        let (commission, verdict) = (execution(waits()), verdict(None));
+        let beside = Seen { beside: Some(&run), ..seen(&commission, &verdict, ABSENT, &NOTHING) };
+        assert_eq!(told(&plan(&beside, &RULES(), now())), "rest");
+    }
+}
