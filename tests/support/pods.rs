@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Binding, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -156,6 +156,27 @@ impl Player {
             seen = self.begin(&seen).await?;
         }
         self.write(&seen, play).await
+    }
+
+    /// A node takes it: from now on it goes only when that node's kubelet says so.
+    pub async fn place(&self, pod: &str) -> Result<(), String> {
+        let binding =
+            json!({"metadata": {"name": pod}, "target": {"apiVersion": "v1", "kind": "Node", "name": "node"}});
+        let binding: Binding = serde_json::from_value(binding).map_err(|error| error.to_string())?;
+        let params = PostParams::default();
+        let bound: Result<Value, _> = self.pods.create_subresource("binding", pod, &params, &binding).await;
+        bound.map(drop).map_err(|error| format!("binding of pod {pod}: {error}"))
+    }
+
+    /// The kubelet ends a pod that was deleted.
+    pub async fn stop(&self, pod: &str) -> Result<(), String> {
+        try_eventually(&format!("pod {pod} is deleted"), POD, || async {
+            let pod = self.pods.get(pod).await.map_err(|error| error.to_string())?;
+            pod.metadata.deletion_timestamp.map(drop).ok_or("it is not".to_owned())
+        })
+        .await?;
+        let gone = self.pods.delete(pod, &DeleteParams::default().grace_period(0)).await;
+        gone.map(drop).map_err(|error| error.to_string())
     }
 
     async fn await_pod(&self, name: &str) -> Result<Pod, String> {

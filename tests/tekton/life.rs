@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use lockkeeper::controller::executor::run_name;
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ pub enum Act {
     Told(u64, u64),
     /// A person cancels the run.
     Cancel,
+    /// A person deletes the execution and its request while this task of it is at work, and makes them anew at once.
+    Anew(&'static str),
 }
 
 /// How it ends.
@@ -139,6 +141,16 @@ impl<'l> Living<'l> {
     async fn create(&self) -> Result<(), String> {
         let mut request = gate::rr(&self.namespace, "rr", self.life.name);
         request["apiVersion"] = json!("kubernaut.ai/v1beta1");
+        let execution = self.execution();
+        create(&self.requests, &request).await?;
+        let analyzing = Patch::Merge(json!({"status": {"overallPhase": "Analyzing"}}));
+        let patched = self.requests.patch_status("rr", &PatchParams::default(), &analyzing).await;
+        patched.map_err(|error| error.to_string())?;
+        // The gate hears of the request by its watch.
+        try_eventually("the execution is admitted", TOLD, || create(&self.executions, &execution)).await
+    }
+
+    fn execution(&self) -> Value {
         let mut execution = json!({
             "apiVersion": "kubernaut.ai/v1beta1", "kind": "WorkflowExecution",
             "metadata": {"name": "we", "namespace": self.namespace},
@@ -152,12 +164,7 @@ impl<'l> Living<'l> {
         if let Some(seconds) = self.life.deadline {
             execution["spec"]["deadline"] = json!(in_seconds(seconds));
         }
-        create(&self.requests, &request).await?;
-        let analyzing = Patch::Merge(json!({"status": {"overallPhase": "Analyzing"}}));
-        let patched = self.requests.patch_status("rr", &PatchParams::default(), &analyzing).await;
-        patched.map_err(|error| error.to_string())?;
-        // The gate hears of the request by its watch.
-        try_eventually("the execution is admitted", TOLD, || create(&self.executions, &execution)).await
+        execution
     }
 
     async fn live(&self) -> Result<(), String> {
@@ -173,7 +180,10 @@ impl<'l> Living<'l> {
             matches!(status["phase"].as_str(), Some("Completed" | "Failed"))
         })
         .await?;
-        self.is_told_of(&execution, &run)?;
+        // Tekton may write the end of a run twice, and another time with it.
+        let later = self.runs.get(&self.name).await.map_err(|error| error.to_string())?.data;
+        let ends = [run, later].map(|run| run["status"]["completionTime"].clone());
+        self.is_told_of(&execution, &ends)?;
         let request = status(&self.requests, "rr", "is told", |status| {
             matches!(status["overallPhase"].as_str(), Some("Completed" | "Failed"))
         })
@@ -202,7 +212,43 @@ impl<'l> Living<'l> {
                 let patched = self.runs.patch(&self.name, &PatchParams::default(), &cancelled).await;
                 patched.map(drop).map_err(|error| error.to_string())
             }
+            Act::Anew(task) => self.anew(&format!("{}-{task}-pod", self.name)).await,
         }
+    }
+
+    /// What is at work holds the target until it is gone, and then nothing of it is taken for the new run's: Tekton would take a
+    /// task by its name.
+    async fn anew(&self, pod: &str) -> Result<(), String> {
+        self.player.place(pod).await?;
+        let delete = async |api: &Api<DynamicObject>, name| {
+            api.delete(name, &DeleteParams::default()).await.map(drop).map_err(|error| error.to_string())
+        };
+        delete(&self.executions, "we").await?;
+        let first = try_eventually("the run is being deleted", TOLD, || async {
+            let run = self.runs.get(&self.name).await.map_err(|error| error.to_string())?;
+            let deleting = run.metadata.deletion_timestamp.is_some();
+            if deleting { Ok(run.metadata.uid) } else { Err("it is not".to_owned()) }
+        })
+        .await?;
+        let mut early = self.execution();
+        early["metadata"]["name"] = json!("early");
+        let refused = create(&self.executions, &early).await.err().unwrap_or_default();
+        if !refused.contains("ResourceBusy") {
+            return Err(format!("while a step is at work another one is to be refused: {refused}"));
+        }
+        delete(&self.requests, "rr").await?;
+        self.player.stop(pod).await?;
+        try_eventually("the execution is gone", TOLD, || async {
+            let there = self.executions.get_opt("we").await.map_err(|error| error.to_string())?;
+            there.map_or(Ok(()), |there| Err(there.data["status"].to_string()))
+        })
+        .await?;
+        self.create().await?;
+        try_eventually("another run is there", TOLD, || async {
+            let run = self.runs.get(&self.name).await.map_err(|error| error.to_string())?;
+            if run.metadata.uid == first { Err("it is the first one".to_owned()) } else { Ok(()) }
+        })
+        .await
     }
 
     /// The request says that it is carried out, and by what.
@@ -213,7 +259,7 @@ impl<'l> Living<'l> {
         same("what the request is blocked by", &told["routing"]["blockReason"], &Value::Null)
     }
 
-    fn is_told_of(&self, status: &Value, run: &Value) -> Result<(), String> {
+    fn is_told_of(&self, status: &Value, ends: &[Value; 2]) -> Result<(), String> {
         let End { tasks: (done, of), failure } = &self.life.end;
         let (completed, total) = counted(status);
         let details = &status["failure"];
@@ -225,7 +271,8 @@ impl<'l> Living<'l> {
             "exitCode": details["exitCode"],
         });
         let mut expected = json!({
-            "phase": "Completed", "run": self.name, "tasks": [done, of], "completionTime": run["status"]["completionTime"],
+            "phase": "Completed", "run": self.name, "tasks": [done, of],
+            "completionTime": ends.iter().find(|end| **end == status["completionTime"]).unwrap_or(&ends[0]),
             "failureReason": null, "reason": null, "ran": false, "task": "", "step": null, "exitCode": null,
         });
         if let Some(Failure { reason, ran, place: (task, step, exit_code) }) = failure {

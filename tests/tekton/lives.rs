@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::life::{Act, End, Life};
 use crate::support::pods::Play;
-use Act::{Cancel, Pod, Resolved, Told, Unresolved};
+use Act::{Anew, Cancel, Pod, Resolved, Told, Unresolved};
 
 pub fn all() -> Vec<Life> {
     vec![
@@ -55,6 +55,20 @@ pub fn all() -> Vec<Life> {
             "cancel-untouched",
             [Resolved, Pod("look", Play::untouched()), Told(0, 2), Cancel],
             End::failed("Unknown", false, 0, 2).at("look", Value::Null, Value::Null),
+        ),
+        Life::new(
+            "anew",
+            [
+                Resolved,
+                Pod("look", Play::running()),
+                Told(0, 2),
+                Anew("look"),
+                Resolved,
+                Pod("look", Play::success()),
+                Told(1, 2),
+                Pod("patch", Play::success()),
+            ],
+            End::well(2, 2),
         ),
         Life::new("unresolved", [Unresolved], End::failed("ConfigurationError", false, 0, 0)),
     ]

@@ -5,6 +5,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
+use crate::support::controllers::Controllers;
 use crate::support::tekton::Tekton;
 use crate::support::{self, ACTION, ADMIN, ApiServer, Options, try_eventually};
 
@@ -21,16 +22,19 @@ pub enum Place {
 }
 
 pub struct Stage {
-    // Ends before the server that it watches.
+    // They end before the server that they watch.
     _tekton: Tekton,
+    _controllers: Controllers,
     server: ApiServer,
 }
 
 impl Stage {
     pub async fn start() -> Option<Self> {
-        let server = support::own_bench_or_skip(Options::default().tekton()).await?;
+        let server = support::own_bench_or_skip(Options::default().tekton().controllers()).await?;
         let tekton = Tekton::start(&server).await.unwrap_or_else(|error| panic!("{error:#}"));
-        Some(Self { _tekton: tekton, server })
+        // Its garbage collector; what kinds there are it asks when it starts.
+        let controllers = Controllers::start(&server).await.unwrap_or_else(|error| panic!("{error:#}"));
+        Some(Self { _tekton: tekton, _controllers: controllers, server })
     }
 
     pub fn server(&self) -> &ApiServer {
