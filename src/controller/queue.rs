@@ -119,7 +119,11 @@ mod tests {
         queue.add_now(key("b"));
         assert_eq!(queue.next().await, key("b"));
         assert!(tokio::time::timeout(Duration::from_secs(60), queue.next()).await.is_err());
-        queue.done(&key("a"));
-        assert_eq!(queue.next().await, key("a"));
+        let waits = async { tokio::time::timeout(Duration::from_secs(3600), queue.next()).await };
+        let out = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            queue.done(&key("a"));
+        };
+        assert_eq!(tokio::join!(waits, out).0, Ok(key("a")), "who waits is told");
     }
 }

@@ -30,3 +30,22 @@ impl Retries {
         self.0.lock().remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_is_twice_the_one_before_up_to_half_a_minute() {
+        let (retries, key) = (Retries::default(), ObjectKey { namespace: "n".into(), name: "a".into() });
+        let waits = |error: &Failed| (0..10).map(|_| retries.after(&key, error).as_millis()).collect::<Vec<_>>();
+        let away = Failed::Away(String::new());
+        assert_eq!(waits(&away), [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000, 30_000]);
+        retries.forget(&key);
+        // Somebody else wrote it first.
+        let conflict = Failed::Refused { code: 409, reason: String::new(), message: String::new() };
+        assert_eq!(waits(&conflict), [50, 100, 200, 400, 800, 1600, 3200, 6400, 6400, 6400]);
+        let other = ObjectKey { namespace: "n".into(), name: "b".into() };
+        assert_eq!(retries.after(&other, &away).as_millis(), 500);
+    }
+}

@@ -122,6 +122,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn after_one_that_did_not_fail_it_is_tried_again_soon() {
+        let (queue, retries, telemetry) = (Queue::default(), Retries::default(), Telemetry::default());
+        let visits =
+            Visits { queue: &queue, retries: &retries, telemetry: &telemetry, of: "executor", failed: "failed" };
+        let key = ObjectKey { namespace: "payments".into(), name: "we-1".into() };
+        let away = || visits.again(&key, Err(Failed::Away(String::new()))).unwrap() - Instant::now();
+        let first = away();
+        assert!(away() > first);
+        visits.again(&key, Ok(None));
+        assert_eq!(away(), first);
+        assert!(away() > first);
+        visits.again(&key, Err(Failed::LeftAlone(String::new())));
+        assert_eq!(away(), first);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_nobody_can_read_is_left_alone() {
         let (times, told) = visited(vec![Err(Failed::LeftAlone("it cannot be read".to_owned()))]).await;
         assert_eq!(times, [0]);

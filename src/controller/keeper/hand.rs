@@ -1,6 +1,6 @@
 //! Takes the steps that the plan says, one execution after the other: a count sees the one that was written before it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::telemetry::Telemetry;
 
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
-/// What was written is awaited in the index so often and so long.
+/// What was written is awaited in the index so often and so long; what comes later is counted later.
 const LOOK: Duration = Duration::from_millis(10);
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
@@ -42,7 +42,7 @@ impl Keeper {
     /// Until it is dropped.
     pub async fn run(&self) {
         let objects = Objects::of("routing-keeper", self.client.clone(), &self.identity);
-        Hand { keeper: self, objects, begun: Mutex::default() }.run().await;
+        Hand { keeper: self, objects, begun: Mutex::default(), unheard: Unheard::default() }.run().await;
     }
 }
 
@@ -52,6 +52,24 @@ struct Hand<'k> {
     objects: Objects,
     /// Executions that have begun and not ended, and their requests: when one is deleted, nothing else tells whose it was.
     begun: Mutex<HashMap<ObjectKey, ObjectKey>>,
+    unheard: Unheard,
+}
+
+/// Requests whose end was written, and the index has not heard of it yet: without them nothing can be counted.
+#[derive(Default)]
+struct Unheard(Mutex<HashSet<ObjectKey>>);
+
+impl Unheard {
+    fn add(&self, request: ObjectKey) {
+        self.0.lock().insert(request);
+    }
+
+    /// One that is still to be heard of.
+    fn behind(&self, heard: impl Fn(&ObjectKey) -> bool) -> Option<ObjectKey> {
+        let mut all = self.0.lock();
+        all.retain(|request| !heard(request));
+        all.iter().next().cloned()
+    }
 }
 
 impl Hand<'_> {
@@ -181,6 +199,9 @@ impl Hand<'_> {
         request: &RemediationRequest,
         target: Option<&TargetId>,
     ) -> Result<(usize, Arc<routing::History>), Failed> {
+        if let Some(request) = self.unheard.behind(|request| self.heard(request)) {
+            return Err(Failed::Behind(format!("that {request} ended, which was written a moment ago")));
+        }
         let soon = std::time::Instant::now() + Duration::from_secs(1);
         let (siblings, history, age) = self
             .keeper
@@ -205,14 +226,36 @@ impl Hand<'_> {
         if written.hub.pointer("/status/completedAt").is_none_or(Value::is_null) {
             return;
         }
-        let heard = || self.keeper.index.request(key).is_none_or(|request| request.phase.terminal());
+        self.unheard.add(key.clone());
         let end = Instant::now() + HEARD_WITHIN;
-        while !heard() && Instant::now() < end {
+        while !self.heard(key) && Instant::now() < end {
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The index knows that it ended, or that it is gone.
+    fn heard(&self, request: &ObjectKey) -> bool {
+        self.keeper.index.request(request).is_none_or(|request| request.phase.terminal())
     }
 }
 
 fn readable<T>(key: &ObjectKey, read: Result<T, ReadError>) -> Result<T, Failed> {
     read.map_err(|error| Failed::LeftAlone(format!("{key} cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_counted_before_what_was_written_is_heard_of() {
+        let key = |name: &str| ObjectKey { namespace: "payments".into(), name: name.into() };
+        let unheard = Unheard::default();
+        assert_eq!(unheard.behind(|_| false), None);
+        unheard.add(key("rr-1"));
+        unheard.add(key("rr-2"));
+        assert_eq!(unheard.behind(|request| *request == key("rr-1")), Some(key("rr-2")));
+        assert_eq!(unheard.behind(|_| false), Some(key("rr-2")), "what was heard of once is known");
+        assert_eq!(unheard.behind(|_| true), None);
+    }
 }

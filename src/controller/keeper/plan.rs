@@ -45,6 +45,12 @@ impl Request<'_> {
         let name = self.hub.pointer("/status/phaseProgress/workflowExecutionRef/name")?.as_str()?;
         Some(name).filter(|name| !name.is_empty())
     }
+
+    /// The one of that name, where it says which.
+    fn execution_uid(&self) -> Option<&str> {
+        let uid = self.hub.pointer("/status/phaseProgress/workflowExecutionRef/uid")?.as_str()?;
+        Some(uid).filter(|uid| !uid.is_empty())
+    }
 }
 
 /// What failures add up to, this one among them.
@@ -100,7 +106,9 @@ pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
         },
         _ => executing(execution, now),
     };
-    if request.execution() != Some(&*execution.key.name) {
+    // One of this name that was deleted and made anew is another one.
+    let named = (request.execution(), request.execution_uid().unwrap_or(seen.end.uid));
+    if named != (Some(&*execution.key.name), seen.end.uid) {
         change.members.push(("phaseProgress.workflowExecutionRef", Some(reference(seen))));
     }
     if request.facts.phase == RequestPhase::Blocked {

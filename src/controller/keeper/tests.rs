@@ -293,3 +293,25 @@ fn a_request_whose_execution_was_deleted_before_it_ended_ends() {
     assert_eq!(told("Completed", "we-1"), None);
     assert_eq!(told("Verifying", "we-1"), None);
 }
+
+#[test]
+fn one_that_was_made_anew_under_its_name_is_referred_to_anew() {
+    let refers = |uid: Value| {
+        let mut named = reference();
+        named["uid"] = uid;
+        let request = json!({"overallPhase": "Executing", "phaseProgress": {"workflowExecutionRef": named}});
+        let ended = scene(json!({"phase": "Completed", "completionTime": ENDED})).request(request);
+        ended.says().get("phaseProgress.workflowExecutionRef").cloned()
+    };
+    assert_eq!(refers(json!("w-before")), Some(reference()));
+    assert_eq!((refers(json!("w")), refers(json!("")), refers(Value::Null)), (None, None, None));
+}
+
+#[test]
+fn what_a_person_cleared_is_not_waited_for() {
+    let mut cleared = failed(false);
+    cleared["blockClearance"] =
+        json!({"clearedBy": "admin", "clearReason": "looked", "clearedAt": ENDED, "clearMethod": "StatusField"});
+    assert_eq!(wait(&scene(cleared).counted(1, 1)), None);
+    assert!(wait(&scene(failed(false)).counted(1, 1)).is_some());
+}
