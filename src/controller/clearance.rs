@@ -1,13 +1,15 @@
 //! What a person asked for by annotation becomes `status.blockClearance`, in their name: `status::granted` says what, this writes
 //! it. It runs wherever there is a cluster, whoever executes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use parking_lot::Mutex;
 
-use super::executor::{Event, StatusChange};
+use super::change::{Event, StatusChange};
 use super::objects::{Failed, Objects};
 use super::queue::Queue;
 use super::retry::Retries;
@@ -55,12 +57,19 @@ impl Clearance {
         let (retries, telemetry) = (&Retries::default(), &*self.telemetry);
         let visits = Visits { queue, retries, telemetry, of: "clearance", failed: "a clearance was not written" };
         let objects = Objects::of("clearance", self.client.clone(), &self.identity);
-        visits.make(async |key| visit(&objects, &key).await.map(|()| None)).await;
+        let refused = Refused::default();
+        visits.make(async |key| visit(&objects, &refused, &key).await.map(|()| None)).await;
     }
 }
 
-async fn visit(objects: &Objects, key: &ObjectKey) -> Result<(), Failed> {
+/// Clearances that were refused, by the version of the object that asked: asked for again they are refused again.
+type Refused = Mutex<HashMap<ObjectKey, String>>;
+
+async fn visit(objects: &Objects, refused: &Refused, key: &ObjectKey) -> Result<(), Failed> {
     let Some(stored) = objects.execution(key).await? else { return Ok(()) };
+    if refused.lock().get(key).is_some_and(|version| version == stored.resource_version()) {
+        return Ok(());
+    }
     let record = Record::from_json(&stored.hub.to_string())
         .map_err(|error| Failed::LeftAlone(format!("it cannot be read: {error}")))?;
     let Some(clearance) = status::granted(&record, Timestamp::now()) else { return Ok(()) };
@@ -78,6 +87,7 @@ async fn visit(objects: &Objects, key: &ObjectKey) -> Result<(), Failed> {
         Err(error @ Failed::Refused { code: 403 | 422, .. }) => {
             let note = format!("the clearance that was asked for is refused: {error}");
             objects.tell(&stored, &Event::warning("ClearanceRefused", &note)).await;
+            refused.lock().insert(key.clone(), stored.resource_version().to_owned());
             Err(Failed::LeftAlone(format!("{note}; annotate it anew")))
         }
         Err(error) => Err(error),

@@ -181,18 +181,28 @@ impl Candidate {
 
     /// So that the next leader need not wait.
     async fn release(&self, sight: &mut Option<Sight>) {
-        let Some(Sight { mut lease, .. }) = sight.take() else { return };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&*self.identity))
-        else {
-            return;
-        };
-        spec.holder_identity = Some(String::new());
-        spec.lease_duration_seconds = Some(1);
-        let end = Instant::now() + self.timing.retry;
-        match timeout_at(end, self.leases.replace(&self.lease, &PostParams::default(), &lease)).await {
-            Ok(Ok(_)) => tracing::info!(lease = self.lease, "the lease is given back"),
+        let Some(Sight { lease, .. }) = sight.take() else { return };
+        match in_time(Instant::now() + self.timing.retry, self.give_back(lease)).await {
+            Ok(Ok(true)) => tracing::info!(lease = self.lease, "the lease is given back"),
+            Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(lease = self.lease, %error, "the lease is not given back; it runs out"),
             Err(_) => tracing::warn!(lease = self.lease, "the lease is not given back in time; it runs out"),
+        }
+    }
+
+    /// False: it is not ours.
+    async fn give_back(&self, mut lease: Lease) -> kube::Result<bool> {
+        loop {
+            let ours = |spec: &&mut LeaseSpec| spec.holder_identity.as_deref() == Some(&*self.identity);
+            let Some(spec) = lease.spec.as_mut().filter(ours) else { return Ok(false) };
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            match self.leases.replace(&self.lease, &PostParams::default(), &lease).await {
+                Ok(_) => return Ok(true),
+                // A renewal that we were told to end in was stored, and its answer not read.
+                Err(kube::Error::Api(status)) if status.code == 409 => lease = self.leases.get(&self.lease).await?,
+                Err(error) => return Err(error),
+            }
         }
     }
 }

@@ -5,7 +5,9 @@
 //! Never: answers a request; does anything while another replica may lead.
 //! Fails: an API call that fails is tried again, later and later; what cannot succeed ends the execution and says why.
 
+mod change;
 mod clearance;
+mod complaints;
 pub mod executor;
 pub mod keeper;
 mod lease;

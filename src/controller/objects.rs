@@ -11,7 +11,7 @@ use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::executor::{Event, StatusChange};
+use super::change::{Event, StatusChange};
 use crate::api::facts::ObjectKey;
 use crate::api::tekton::Engine;
 use crate::convert::{KINDS, Shape, Version, bring_home, convert};
@@ -52,6 +52,14 @@ impl Failed {
         }
     }
 
+    /// What is to be done about it, where that is known.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Refused { code: 403, .. } => "; grant lockkeeper that right, as its chart does",
+            _ => "",
+        }
+    }
+
     /// As metrics name it.
     pub fn outcome(&self) -> &'static str {
         match self {
@@ -80,6 +88,10 @@ impl Stored {
         let object = serde_json::from_str(text).map_err(|error| odd(&error))?;
         let hub = serde_json::from_slice(&converted.json).map_err(|error| odd(&error))?;
         Ok(Self { version: converted.from, shape: converted.shape, object, hub })
+    }
+
+    pub fn resource_version(&self) -> &str {
+        member(&self.object, "/metadata/resourceVersion").as_str().unwrap_or_default()
     }
 
     fn plural(&self) -> &'static str {

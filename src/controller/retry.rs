@@ -26,6 +26,11 @@ impl Retries {
         (first * 2_u32.pow((*count).min(8))).min(LAST)
     }
 
+    /// Visits that failed, one after the other.
+    pub fn failures(&self, key: &ObjectKey) -> u32 {
+        self.0.lock().get(key).copied().unwrap_or_default()
+    }
+
     pub fn forget(&self, key: &ObjectKey) {
         self.0.lock().remove(key);
     }

@@ -55,7 +55,7 @@ impl Visits<'_> {
         };
         // Somebody else wrote first: nobody need know.
         if error.code() != 409 {
-            tracing::warn!(object = %key, %error, "{}; trying again", self.failed);
+            tracing::warn!(object = %key, %error, "{}{}; trying again", self.failed, error.advice());
         }
         Some(Instant::now() + self.retries.after(key, &error))
     }

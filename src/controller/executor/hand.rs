@@ -15,6 +15,8 @@ use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
 use crate::api::facts::{Commission, ObjectKey, Target};
 use crate::api::tekton::Carrier;
 use crate::cluster::{Changed, Index};
+use crate::controller::change::StatusChange;
+use crate::controller::complaints::Complaints;
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
@@ -51,6 +53,7 @@ impl Executor {
             executor: self,
             objects,
             retries: Retries::default(),
+            complaints: Complaints::default(),
             waiting: Waiting::default(),
             starting: Starting::default(),
         }
@@ -64,6 +67,7 @@ struct Hands<'e> {
     executor: &'e Executor,
     objects: Objects,
     retries: Retries,
+    complaints: Complaints,
     waiting: Waiting,
     starting: Starting,
 }
@@ -138,6 +142,14 @@ impl Hands<'_> {
             return Ok(None);
         };
         let mut held = Held { stored, looked: None, deleted: None, starts: false };
+        let visited = self.steps(key, &mut held).await;
+        if let Some(event) = self.complaints.hear(key, &visited, &self.retries) {
+            self.objects.tell(&held.stored, &event).await;
+        }
+        visited
+    }
+
+    async fn steps(&self, key: &ObjectKey, held: &mut Held) -> Result<Option<Timestamp>, Failed> {
         for _ in 0..STEPS {
             let commission = match Commission::from_json(&held.stored.hub.to_string()) {
                 Ok(commission) => commission,
@@ -145,8 +157,8 @@ impl Hands<'_> {
             };
             self.waiting.set(key, self.place(&commission).filter(|_| commission.waits()));
             let now = Timestamp::now();
-            let step = self.next(&commission, &held, now);
-            if let ControlFlow::Break(until) = self.take(step, &commission, &mut held, now).await? {
+            let step = self.next(&commission, held, now);
+            if let ControlFlow::Break(until) = self.take(step, &commission, held, now).await? {
                 return Ok(until);
             }
         }
@@ -212,12 +224,7 @@ impl Hands<'_> {
     }
 
     /// None: it changed nothing that is stored, and would not the next time.
-    async fn write(
-        &self,
-        key: &ObjectKey,
-        stored: &Stored,
-        change: &super::StatusChange,
-    ) -> Result<Option<Stored>, Failed> {
+    async fn write(&self, key: &ObjectKey, stored: &Stored, change: &StatusChange) -> Result<Option<Stored>, Failed> {
         let Some(written) = self.objects.write_status(key, stored, change).await? else { return Ok(None) };
         if let Some(event) = &change.event {
             tracing::info!(execution = %key, event = event.reason, note = event.note, "status written");

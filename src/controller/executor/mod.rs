@@ -9,5 +9,3 @@ mod status;
 pub use hand::Executor;
 pub use plan::{FINALIZER, Rules, Run, Seen, Step, plan, refused};
 pub use run::name as run_name;
-pub(super) use status::time;
-pub use status::{Event, StatusChange};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::run;
-use super::status::StatusChange;
 use crate::api::facts::{Commission, ObjectKey, Target, Timestamp};
 use crate::api::tekton::{Carrier, Engine, Owner};
 use crate::cluster::{Input, Memory};
+use crate::controller::change::StatusChange;
 use crate::failure::{self, Account, Classification};
 use crate::routing::{End, Hold, Reason, Verdict};
 use crate::status::whole_seconds;
@@ -384,11 +384,14 @@ pub fn is_final(code: u16) -> bool {
 /// The API server refused the run.
 #[must_use]
 pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, now: Timestamp) -> Step {
-    // Nothing of the kind, or no such namespace: a person installs it, and then it starts.
+    // Nothing of the kind, of which no Status tells, or no such namespace: a person makes it, and then it starts.
     if code == 404 {
-        let engine = engine_of(commission);
-        let missing = if engine == Engine::Tekton { "TektonMissing" } else { "NamespaceMissing" };
-        let message = format!("{}s cannot be created yet: {message}", engine.kind());
+        let (missing, advice) = match (engine_of(commission), reason) {
+            (Engine::Tekton, "") => ("TektonMissing", "install Tekton Pipelines, which serves tekton.dev/v1"),
+            _ => ("NamespaceMissing", "create the namespace"),
+        };
+        let kind = engine_of(commission).kind();
+        let message = format!("{kind}s cannot be created yet ({message}): {advice}, and this execution starts");
         return waits(commission, missing, &message, now.checked_add(AGAIN).ok(), now);
     }
     let found = failure::of_refusal(code, reason, message);

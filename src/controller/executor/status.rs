@@ -5,40 +5,12 @@ use serde_json::{Map, Value, json};
 use crate::api::duration::GoDuration;
 use crate::api::facts::{Commission, ObjectKey, Record, Timestamp};
 use crate::api::tekton::{Carrier, Status};
+use crate::controller::change::{Event, StatusChange, time};
 use crate::failure::{Account, Classification, Reason};
-use crate::line::one_line;
-use crate::status::{details, whole_seconds};
+use crate::status::details;
 
 /// As the schema of a condition has it.
 const MESSAGE_MAX_CHARS: usize = 32_768;
-/// As the API server takes of an event.
-const NOTE_MAX_CHARS: usize = 1000;
-
-/// Members of a status and what they become; None: they go. What is not named stays.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StatusChange {
-    pub members: Vec<(&'static str, Option<Value>)>,
-    pub event: Option<Event>,
-}
-
-/// A Kubernetes event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    pub warning: bool,
-    pub reason: &'static str,
-    pub note: String,
-}
-
-impl Event {
-    pub(in crate::controller) fn normal(reason: &'static str, note: &str) -> Self {
-        Self { warning: false, reason, note: one_line(note, NOTE_MAX_CHARS) }
-    }
-
-    pub(in crate::controller) fn warning(reason: &'static str, note: &str) -> Self {
-        Self { warning: true, ..Self::normal(reason, note) }
-    }
-}
-
 impl StatusChange {
     pub(super) fn held(commission: &Commission, reason: &str, message: &str, now: Timestamp) -> Self {
         let mut conditions = Conditions::of(commission, now);
@@ -81,7 +53,9 @@ impl StatusChange {
         let mut told = execution(run);
         let mut conditions = Conditions::of(commission, now);
         if run.started().is_some() {
-            conditions.say("ExecutionRunning", true, "ExecutionStarted", &run.condition().message);
+            let message = Some(run.condition().message).filter(|message| !message.is_empty());
+            let message = message.unwrap_or_else(|| format!("{run} is at work").into());
+            conditions.say("ExecutionRunning", true, "ExecutionStarted", &message);
         }
         let same = commission.progress.execution == Value::Object(told.clone());
         if same && conditions.are(&commission.progress.conditions) {
@@ -155,10 +129,6 @@ fn record(commission: &Commission, ended: Timestamp) -> Record {
         completed: Some(ended),
         ..Record::default()
     }
-}
-
-pub(in crate::controller) fn time(at: Timestamp) -> Value {
-    json!(whole_seconds(at))
 }
 
 fn duration(commission: &Commission, ended: Timestamp) -> Option<(&'static str, Option<Value>)> {

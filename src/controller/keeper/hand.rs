@@ -16,6 +16,8 @@ use crate::api::facts::{
     ExecutionPhase, ObjectKey, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
 };
 use crate::cluster::{Changed, Index};
+use crate::controller::change::StatusChange;
+use crate::controller::complaints::Complaints;
 use crate::controller::objects::{Failed, Objects, Stored};
 use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
@@ -42,7 +44,16 @@ impl Keeper {
     /// Until it is dropped.
     pub async fn run(&self) {
         let objects = Objects::of("routing-keeper", self.client.clone(), &self.identity);
-        Hand { keeper: self, objects, begun: Mutex::default(), unheard: Unheard::default() }.run().await;
+        Hand {
+            keeper: self,
+            objects,
+            begun: Mutex::default(),
+            unheard: Unheard::default(),
+            retries: Retries::default(),
+            complaints: Complaints::default(),
+        }
+        .run()
+        .await;
     }
 }
 
@@ -53,6 +64,8 @@ struct Hand<'k> {
     /// Executions that have begun and not ended, and their requests: when one is deleted, nothing else tells whose it was.
     begun: Mutex<HashMap<ObjectKey, ObjectKey>>,
     unheard: Unheard,
+    retries: Retries,
+    complaints: Complaints,
 }
 
 /// Requests whose end was written, and the index has not heard of it yet: without them nothing can be counted.
@@ -97,7 +110,7 @@ impl Hand<'_> {
     }
 
     async fn work(&self, queue: &Queue) {
-        let (retries, telemetry) = (&Retries::default(), &*self.keeper.telemetry);
+        let (retries, telemetry) = (&self.retries, &*self.keeper.telemetry);
         let visits = Visits { queue, retries, telemetry, of: "routing_keeper", failed: "its request was not told" };
         visits.make(async |key| self.visit(&key).await.map(|()| None)).await;
     }
@@ -115,6 +128,16 @@ impl Hand<'_> {
             return Ok(());
         }
         let Some(stored) = self.objects.execution(key).await? else { return Ok(()) };
+        let visited = self.tell(key, &stored).await;
+        if let Some(event) = self.complaints.hear(key, &visited, &self.retries) {
+            self.objects.tell(&stored, &event).await;
+        }
+        visited
+    }
+
+    /// Says on its request what has become of an execution.
+    async fn tell(&self, key: &ObjectKey, stored: &Stored) -> Result<(), Failed> {
+        let index = &self.keeper.index;
         let execution = readable(key, WorkflowExecution::from_json(&stored.hub.to_string()))?;
         let parent = execution.parent.key();
         let Some(request) = self.objects.request(&parent).await? else { return Ok(()) };
@@ -218,7 +241,7 @@ impl Hand<'_> {
     }
 
     /// Says it to people, and waits until the index has heard it, so that the next count does.
-    async fn told(&self, key: &ObjectKey, written: &Stored, change: &crate::controller::executor::StatusChange) {
+    async fn told(&self, key: &ObjectKey, written: &Stored, change: &StatusChange) {
         if let Some(event) = &change.event {
             tracing::info!(request = %key, event = event.reason, note = event.note, "status written");
             self.objects.tell(written, event).await;

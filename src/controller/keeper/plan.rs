@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::facts::{
     ExecutionPhase, ObjectKey, RemediationRequest, RequestPhase, Timestamp, WorkflowExecution, told,
 };
-use crate::controller::executor::{Event, StatusChange, time};
+use crate::controller::change::{Event, StatusChange, time};
 use crate::routing::{Jitter, Mode, Policy};
 
 /// All that a plan may know.

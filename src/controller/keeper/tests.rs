@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::facts::{ObjectKey, RemediationRequest, Timestamp, WorkflowExecution, time};
-use crate::controller::executor::StatusChange;
+use crate::controller::change::StatusChange;
 use crate::routing::{Mode, Policy};
 
 const NOW: &str = "2026-01-05T10:00:00Z";

@@ -18,6 +18,8 @@ enum Answers {
     /// With a 500.
     Badly,
     Never,
+    /// It is done, and nobody hears that.
+    Unheard,
 }
 
 /// One Lease, what was written to it, and who led; times are seconds since the test began.
@@ -96,7 +98,11 @@ impl World {
                 if *world.answers.lock() == Answers::Never {
                     std::future::pending::<()>().await;
                 }
+                let unheard = *world.answers.lock() == Answers::Unheard && parts.method == Method::PUT;
                 let (code, told) = world.answer(&parts.method, &serde_json::from_slice(&bytes).unwrap_or_default());
+                if unheard {
+                    std::future::pending::<()>().await;
+                }
                 let answer = Response::builder().status(code).body(Body::from(told.to_string().into_bytes()));
                 Ok::<_, std::convert::Infallible>(answer.unwrap())
             }
@@ -294,4 +300,27 @@ async fn who_is_told_to_stop_does_not_wait_for_an_answer_nor_give_back_what_is_n
     stop.cancel();
     leading.await.unwrap();
     assert_eq!((world.spec(), world.writes.lock().len()), (theirs(LONG_AGO, 15), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_stop_in_the_middle_of_a_renewal_gives_back_what_that_made() {
+    let world = World::new(None);
+    let (stop, leading) = world.stand();
+    seconds(21).await;
+    let renewed = world.writes.lock().len();
+    *world.answers.lock() = Answers::Unheard;
+    seconds(3).await;
+    assert_eq!(world.writes.lock().len(), renewed + 1, "a renewal is under way");
+    *world.answers.lock() = Answers::Well;
+    stop.cancel();
+    leading.await.unwrap();
+    assert_eq!(world.spec()["holderIdentity"], "");
+    // What another has taken meanwhile is that one's.
+    let world = World::new(None);
+    let (stop, leading) = world.stand();
+    seconds(21).await;
+    world.put(&theirs(LONG_AGO, 15));
+    stop.cancel();
+    leading.await.unwrap();
+    assert_eq!(world.spec(), theirs(LONG_AGO, 15));
 }

@@ -165,7 +165,7 @@ async fn what_cannot_be_created_waits_for_tekton_and_is_refused_by_a_quota() {
     world.request("rr", "s", json!({"overallPhase": "Analyzing"})).await;
     world.execution("early", "rr", &target, Value::Null).await;
     let told = waits_for(&stage, &world, "early", "TektonMissing").await;
-    assert_eq!(told["message"], "PipelineRuns cannot be created yet: 404 page not found");
+    assert!(told["message"].as_str().unwrap().contains("install Tekton Pipelines"), "{told}");
     install_tekton(&stage.server, "v1").await;
     let tekton = Tekton::of(&stage.server).await;
     tekton.run_on_within(&target, LATER).await;

@@ -8,6 +8,7 @@ mod leader;
 mod life;
 mod owners;
 mod proxy;
+mod rights;
 mod shapes;
 mod unfit;
 
@@ -25,7 +26,13 @@ const CONFIG: &str = "loops: {executor: true}\nexecution: {cooldown: 2s}\nchecks
 
 async fn allow_executing(server: &ApiServer) {
     stage::allow_reading(server).await;
-    let rules = json!([
+    allow(server, |_| true).await;
+    server.grant(GATE, "executor").await.unwrap();
+}
+
+/// Of the rights that the executor needs those that are wanted; a rule is told by its first resource.
+async fn allow(server: &ApiServer, wanted: impl Fn(&str) -> bool) {
+    let mut rules = json!([
         {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions"], "verbs": ["patch"]},
         {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions/status"], "verbs": ["patch"]},
         {"apiGroups": ["tekton.dev"], "resources": ["pipelineruns"], "verbs": ["get", "list", "watch", "create", "delete"]},
@@ -35,8 +42,8 @@ async fn allow_executing(server: &ApiServer) {
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
     ]);
+    rules.as_array_mut().unwrap().retain(|rule| wanted(rule["resources"][0].as_str().unwrap()));
     server.cluster_role("executor", serde_json::from_value(rules).unwrap()).await.unwrap();
-    server.grant(GATE, "executor").await.unwrap();
 }
 
 /// Without a registration nobody asks the gate: what is created is judged by the executor alone.

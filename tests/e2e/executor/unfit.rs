@@ -10,7 +10,7 @@ use crate::stage::{self, GATE, Stage, World};
 use crate::support::{self, ACTION, Options, eventually};
 
 /// Both versions, stored as v1beta1: the older one has no place for a cluster.
-async fn own() -> Option<Stage> {
+pub async fn own() -> Option<Stage> {
     let server = support::own_bench_or_skip(Options::default().user(GATE, &[])).await?;
     install_tekton(&server, "v1").await;
     allow_executing(&server).await;

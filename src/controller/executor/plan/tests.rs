@@ -494,9 +494,9 @@ fn a_refusal_is_classified_and_what_is_not_installed_is_waited_for() {
         let created = member(&change, "conditions");
         assert_eq!((&created[0]["type"], &created[0]["status"]), (&json!("ExecutionCreated"), &json!("False")));
     }
-    let missing = |execution: &Commission| refused(execution, 404, "NotFound", "no such resource", now());
+    let missing = |execution: &Commission| refused(execution, 404, "", "404 page not found", now());
     assert_eq!(told(&missing(&execution(json!({})))), "write Pending Held");
-    let message = "PipelineRuns cannot be created yet: no such resource";
+    let message = "PipelineRuns cannot be created yet (404 page not found): install Tekton Pipelines, which serves tekton.dev/v1, and this execution starts";
     assert_eq!(told(&missing(&execution(json!({"status": said("TektonMissing", message)})))), "rest until 10");
 }
 
@@ -605,15 +605,17 @@ fn a_job_is_one_task_and_its_pods_are_its_tries() {
 
 #[test]
 fn a_missing_namespace_is_waited_for() {
-    let commission = execution(json!({"spec": {"workflowRef": {"executionEngine": "job"}}}));
-    let Step::Write(change) = refused(&commission, 404, "NotFound", "namespaces \"runs\" not found", now()) else {
-        unreachable!("a write");
-    };
-    assert_eq!(member(&change, "conditions")[0]["reason"], "NamespaceMissing");
-    assert_eq!(
-        member(&change, "conditions")[0]["message"],
-        "Jobs cannot be created yet: namespaces \"runs\" not found"
-    );
+    for (engine, kind) in [("job", "Job"), ("tekton", "PipelineRun")] {
+        let commission = execution(json!({"spec": {"workflowRef": {"executionEngine": engine}}}));
+        let Step::Write(change) = refused(&commission, 404, "NotFound", "namespaces \"runs\" not found", now()) else {
+            unreachable!("a write");
+        };
+        let told = &member(&change, "conditions")[0];
+        let message = format!(
+            "{kind}s cannot be created yet (namespaces \"runs\" not found): create the namespace, and this execution starts"
+        );
+        assert_eq!((&told["reason"], &told["message"]), (&json!("NamespaceMissing"), &json!(message)));
+    }
 }
 
 #[test]

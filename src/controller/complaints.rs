@@ -1,0 +1,89 @@
+//! What people are told, on the object itself, of visits that come to nothing: once, until one does not.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+
+use super::change::Event;
+use super::objects::Failed;
+use super::retry::Retries;
+use crate::api::facts::ObjectKey;
+
+/// So often something may fail before it is worth a word: an API server that restarts is none.
+const PATIENCE: u32 = 3;
+
+/// Objects of which it was told.
+#[derive(Default)]
+pub struct Complaints(Mutex<HashSet<ObjectKey>>);
+
+impl Complaints {
+    /// How a visit ended. What is to be said of it, once it has failed so often; a right that is missing is missing at once.
+    pub fn hear<T>(&self, key: &ObjectKey, visited: &Result<T, Failed>, retries: &Retries) -> Option<Event> {
+        let error = match visited {
+            Ok(_) => {
+                self.0.lock().remove(key);
+                return None;
+            }
+            Err(error) => error,
+        };
+        let worth = match error {
+            Failed::Refused { code: 403, .. } => true,
+            Failed::Refused { code: 409, .. } | Failed::Behind(_) | Failed::LeftAlone(_) => false,
+            Failed::Refused { .. } | Failed::Away(_) | Failed::Odd(_) => retries.failures(key) + 1 >= PATIENCE,
+        };
+        let said = worth && self.0.lock().insert(key.clone());
+        said.then(|| {
+            Event::warning("Retrying", &format!("{error}{}; it is tried again, later and later", error.advice()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16) -> Result<(), Failed> {
+        let (reason, message) = ("Forbidden".to_owned(), "User \"u\" cannot patch".to_owned());
+        Err(Failed::Refused { code, reason, message })
+    }
+
+    fn key() -> ObjectKey {
+        ObjectKey { namespace: "payments".into(), name: "we-1".into() }
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_said_once_and_what_to_grant() {
+        let (complaints, retries) = (Complaints::default(), Retries::default());
+        let hear = |visited: &Result<(), Failed>| complaints.hear(&key(), visited, &retries).map(|event| event.note);
+        let note = "403 Forbidden: User \"u\" cannot patch; grant lockkeeper that right, as its chart does; it is tried again, later and later";
+        assert_eq!(hear(&refused(403)).as_deref(), Some(note));
+        assert_eq!(hear(&refused(403)), None);
+        assert_eq!(hear(&Ok(())), None);
+        assert_eq!(hear(&refused(403)).as_deref(), Some(note), "it was granted, and taken again");
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_said_and_what_passes_is_not() {
+        for (error, third) in [(|| refused(500), true), (|| refused(409), false)] as [(fn() -> _, bool); 2] {
+            let (complaints, retries) = (Complaints::default(), Retries::default());
+            let said: Vec<_> = (0..4)
+                .map(|_| {
+                    let said = complaints.hear(&key(), &error(), &retries).is_some();
+                    retries.after(&key(), &error().unwrap_err());
+                    said
+                })
+                .collect();
+            assert_eq!(said, [false, false, third, false]);
+        }
+        let behind = Err::<(), _>(Failed::Behind(String::new()));
+        assert!(complaints_after_many(&behind).is_none());
+    }
+
+    fn complaints_after_many(visited: &Result<(), Failed>) -> Option<Event> {
+        let retries = Retries::default();
+        for _ in 0..9 {
+            retries.after(&key(), &Failed::Away(String::new()));
+        }
+        Complaints::default().hear(&key(), visited, &retries)
+    }
+}
