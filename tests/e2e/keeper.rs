@@ -10,7 +10,7 @@ use crate::support::{self, ACTION, ADMIN, ApiServer, Options, eventually};
 
 const CONFIG: &str = "loops: {routingKeeper: true}\nchecks: {exponentialBackoff: {source: published}}\n";
 
-async fn allow_keeping(server: &ApiServer) {
+pub async fn allow_keeping(server: &ApiServer) {
     stage::allow_reading(server).await;
     let rules = json!([
         {"apiGroups": ["kubernaut.ai"], "resources": ["remediationrequests/status"], "verbs": ["patch"]},

@@ -1,37 +1,101 @@
-//! Killed between any two calls, and on either side of each: one run, and the right status.
+//! Killed between any two calls of either loop: one run, the right status, and a request that counts it once.
 
-use kube::api::ListParams;
+use kube::Api;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use lockkeeper::api::tekton::Engine;
+use lockkeeper::controller::executor::run_name;
 use serde_json::{Value, json};
 
 use super::proxy::{Call, Fault, Proxy};
 use super::{CONFIG, Tekton, allow_executing, condition};
-use crate::runs::install_tekton;
+use crate::dialects::{AUGUST_2026, crds_of};
+use crate::keeper::allow_keeping;
+use crate::runs::{RUNS, install_tekton};
 use crate::stage::{self, GATE, Gate, World, in_seconds};
 use crate::support::{self, ADMIN, ApiServer, Options, eventually};
 
 /// Lives of one execution follow one upon the other on a machine that may be busy.
 const LIFE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// Both loops, and no check that would hold what comes after a failure of its signal.
+const BOTH: &str = "loops: {executor: true, routingKeeper: true}\nexecution: {cooldown: 1s}\n\
+    checks: {recentlyRemediated: {mode: off}, consecutiveFailures: {mode: off}, exponentialBackoff: {mode: off}}\n";
+
 struct Bench {
     gate: Gate,
     proxy: Proxy,
     tekton: Tekton,
+    jobs: Api<DynamicObject>,
     server: ApiServer,
 }
 
-async fn bench() -> Option<Bench> {
+async fn bench(crds: &str, config: &str) -> Option<Bench> {
     let server = support::own_bench_or_skip(Options::default().user(GATE, &[])).await?;
-    server.apply_crds(&stage::crds()).await.unwrap();
+    server.apply_crds(crds).await.unwrap();
     install_tekton(&server, "v1").await;
     allow_executing(&server).await;
+    allow_keeping(&server).await;
     let proxy = Proxy::start(&server).await;
-    let gate = stage::start_gate_with(&server, &CONFIG.replace("2s", "1s"), &proxy.kubeconfig).await;
+    let gate = stage::start_gate_with(&server, config, &proxy.kubeconfig).await;
     gate.ready().await;
     let tekton = Tekton::of(&server).await;
-    Some(Bench { gate, proxy, tekton, server })
+    let jobs = ApiResource::from_gvk(&GroupVersionKind::gvk("batch", "v1", "Job"));
+    let jobs = Api::namespaced_with(server.client(ADMIN).await, RUNS, &jobs);
+    Some(Bench { gate, proxy, tekton, jobs, server })
+}
+
+/// What becomes of each execution.
+#[derive(Clone, Copy, Debug)]
+struct Story {
+    engine: Engine,
+    /// Before anything ran.
+    fails: bool,
+}
+
+impl Story {
+    fn candidate(self, namespace: &str, name: &str, target: &str) -> Value {
+        let mut execution = (AUGUST_2026.candidate)(namespace, name, name, target);
+        let engine = if self.engine == Engine::Job { "job" } else { "tekton" };
+        execution["spec"]["workflowRef"]["executionEngine"] = json!(engine);
+        execution
+    }
+
+    /// What its engine's controller writes of its end.
+    fn end(self, ended: &str) -> Value {
+        let of_job = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason, "message": "m", "lastTransitionTime": ended, "lastProbeTime": ended});
+        let started = in_seconds(-9);
+        match (self.engine, self.fails) {
+            (Engine::Tekton, false) => {
+                json!({"startTime": started, "completionTime": ended, "conditions": condition("True", "Succeeded", "done")})
+            }
+            (Engine::Tekton, true) => {
+                let message = "Failed to pull image: image pull backoff";
+                json!({"completionTime": ended, "conditions": condition("False", "TaskRunImagePullFailed", message)})
+            }
+            (Engine::Job, false) => json!({"startTime": started, "completionTime": ended, "succeeded": 1,
+                "conditions": [of_job("SuccessCriteriaMet", "CompletionsReached"), of_job("Complete", "CompletionsReached")]}),
+            (Engine::Job, true) => json!({"startTime": started,
+                "conditions": [of_job("FailureTarget", "DeadlineExceeded"), of_job("Failed", "DeadlineExceeded")]}),
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        if self.engine == Engine::Job { "DeadlineExceeded" } else { "ImagePullBackOff" }
+    }
+}
+
+/// What one life cost, and whether its fault was met.
+struct Lived {
+    calls: Vec<Call>,
+    met: bool,
 }
 
 impl Bench {
+    fn runs(&self, story: Story) -> &Api<DynamicObject> {
+        if story.engine == Engine::Job { &self.jobs } else { &self.tekton.0 }
+    }
+
     /// SIGKILL, and a new life at once: the dead one's lease runs out in a test of its own.
     async fn kill(&self) {
         self.gate.process.stop();
@@ -43,81 +107,149 @@ impl Bench {
         self.gate.process.restart().unwrap();
     }
 
-    /// The life of one execution from its creation until its run is gone and nothing keeps it; what it cost, and whether the
-    /// fault was met.
-    async fn live(&self, world: &World<'_>, name: &str, fault: Option<Fault>) -> (Vec<Call>, bool) {
+    /// The life of one execution from its creation until its run is gone, nothing keeps it and its request has ended. `number`
+    /// of this signal have ended so.
+    async fn live(&self, world: &World<'_>, story: Story, name: &str, number: usize, fault: Option<Fault>) -> Lived {
         let target = world.target(name);
-        let run = lockkeeper::controller::executor::run_name(&target);
-        world.request(name, name, json!({"overallPhase": "Analyzing"})).await;
+        world.request(name, "s", json!({"overallPhase": "Analyzing"})).await;
         self.proxy.calls();
         self.proxy.arm(fault);
-        world.execution(name, name, &target, Value::Null).await;
-        let (api, mut met, mut uids) = (world.api("WorkflowExecution"), false, std::collections::BTreeSet::new());
+        let executions = world.api("WorkflowExecution");
+        let candidate = serde_json::from_value(story.candidate(&world.namespace, name, &target)).unwrap();
+        executions.create(&PostParams::default(), &candidate).await.unwrap();
+        let mut met = false;
         let ended = in_seconds(0);
-        let life = async {
-            loop {
-                if self.proxy.tripped() {
-                    self.kill().await;
-                    met = true;
-                }
-                let object = api.get(name).await.unwrap();
-                let there = self.tekton.0.get_opt(&run).await.unwrap();
-                uids.extend(there.as_ref().and_then(|run| run.metadata.uid.clone()));
-                let phase = object.data["status"]["phase"].as_str().unwrap_or_default().to_owned();
-                let kept = object.metadata.finalizers.is_some_and(|finalizers| !finalizers.is_empty());
-                match (&*phase, there) {
-                    ("Running", Some(run)) if run.data["status"].is_null() => {
-                        let status = json!({"startTime": in_seconds(-9), "completionTime": ended, "conditions": condition("True", "Succeeded", "done")});
-                        self.tekton.say(&target, status).await;
-                    }
-                    ("Completed", None) if !kept => return object.data["status"].clone(),
-                    ("Failed", _) => panic!("{fault:?}: {}", object.data["status"]),
-                    _ => {}
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-            }
-        };
-        let Ok(status) = tokio::time::timeout(LIFE, life).await else {
+        let life = self.until_it_rests(world, story, name, &ended, &mut met);
+        let Ok((execution, request, uids)) = tokio::time::timeout(LIFE, life).await else {
             panic!(
                 "{name}, {fault:?}: no end within {LIFE:?}\n{:#?}\n{}",
                 self.proxy.calls(),
                 self.gate.process.log_tail(15)
             )
         };
-        assert_eq!(status["completionTime"], json!(ended), "{fault:?}");
+        assert_eq!(execution["completionTime"], json!(ended), "{fault:?}");
+        let (details, routing) = (&execution["failureDetails"], &request["routingStatus"]);
+        if story.fails {
+            assert_eq!(
+                (&execution["phase"], &details["reason"]),
+                (&json!("Failed"), &json!(story.reason())),
+                "{fault:?}"
+            );
+            assert!(!details["wasExecutionFailure"].as_bool().unwrap_or(false), "{fault:?}: {details}");
+            assert_eq!(
+                (&request["overallPhase"], &routing["consecutiveFailureCount"]),
+                (&json!("Failed"), &json!(number)),
+                "{fault:?}: counted once, {request}"
+            );
+            assert!(routing["nextAllowedExecution"].is_string(), "{fault:?}: {request}");
+        } else {
+            assert_eq!(execution["phase"], "Completed", "{fault:?}");
+            let outcome = &request["completionStatus"]["outcome"];
+            assert_eq!((&request["overallPhase"], outcome), (&json!("Completed"), &json!("Remediated")), "{fault:?}");
+            assert_eq!(routing["consecutiveFailureCount"], 0, "{fault:?}");
+        }
         let calls = self.proxy.calls();
-        let created = calls
-            .iter()
-            .filter(|call| call.method == "POST" && call.path.ends_with("/pipelineruns") && call.code == 201);
-        assert_eq!((created.count(), uids.len()), (1, 1), "{fault:?}: {calls:#?}");
-        (calls, met)
+        let count = |method: &str, end: &str, code: u16| {
+            let all = calls.iter().filter(|call| call.method == method && call.code == code);
+            all.filter(|call| call.path.ends_with(end)).count()
+        };
+        let runs = if story.engine == Engine::Job { "/jobs" } else { "/pipelineruns" };
+        assert_eq!((count("POST", runs, 201), uids), (1, 1), "{fault:?}: {calls:#?}");
+        let told = count("PATCH", &format!("/remediationrequests/{name}/status"), 200);
+        assert!(told <= 2, "{fault:?}: that it runs, and its end: {calls:#?}");
+        Lived { calls, met }
+    }
+
+    /// The status of the execution and that of its request once both have come to rest, and how many runs there were.
+    async fn until_it_rests(
+        &self,
+        world: &World<'_>,
+        story: Story,
+        name: &str,
+        ended: &str,
+        met: &mut bool,
+    ) -> (Value, Value, usize) {
+        let (executions, requests) = (world.api("WorkflowExecution"), world.api("RemediationRequest"));
+        let (runs, run) = (self.runs(story), run_name(&world.target(name)));
+        let mut uids = std::collections::BTreeSet::new();
+        loop {
+            if self.proxy.tripped() {
+                self.kill().await;
+                *met = true;
+            }
+            let object = executions.get(name).await.unwrap();
+            let there = runs.get_opt(&run).await.unwrap();
+            uids.extend(there.as_ref().and_then(|run| run.metadata.uid.clone()));
+            let phase = object.data["status"]["phase"].as_str().unwrap_or_default().to_owned();
+            let kept = object.metadata.finalizers.is_some_and(|finalizers| !finalizers.is_empty());
+            match (&*phase, there) {
+                ("Running", Some(there)) if there.data["status"]["conditions"].is_null() => {
+                    let status = Patch::Merge(json!({"status": story.end(ended)}));
+                    runs.patch_status(&run, &PatchParams::default(), &status).await.unwrap();
+                }
+                ("Completed" | "Failed", None) if !kept => {
+                    let request = requests.get(name).await.unwrap().data["status"].clone();
+                    if matches!(request["overallPhase"].as_str(), Some("Completed" | "Failed")) {
+                        return (object.data["status"].clone(), request, uids.len());
+                    }
+                }
+                _ => {}
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        }
     }
 }
 
-#[tokio::test]
-async fn killed_at_every_step_there_is_one_run_and_the_right_status() {
-    let Some(bench) = bench().await else { return };
+/// A kill before a call and one after the call before it leave the same behind: each call is followed by one.
+async fn killed_after_every_call(story: Story) {
+    let Some(crds) = crds_of(&AUGUST_2026) else { return };
+    let Some(bench) = bench(&crds, BOTH).await else { return };
     let world = World::new(&bench.server, "crash").await;
-    let (calls, _) = bench.live(&world, "unharmed", None).await;
-    let told: Vec<_> = calls.iter().map(|call| format!("{} {} {}", call.method, call.path, call.code)).collect();
-    support::visible(&format!("an execution took {} calls:\n{}", calls.len(), told.join("\n")));
-    assert!(calls.len() <= 24, "a hot loop");
+    let unharmed = bench.live(&world, story, "unharmed", 1, None).await.calls;
+    let told: Vec<_> = unharmed.iter().map(|call| format!("{} {} {}", call.method, call.path, call.code)).collect();
+    support::visible(&format!(
+        "{story:?}: an execution and its request took {} calls:\n{}",
+        unharmed.len(),
+        told.join("\n")
+    ));
+    assert!(unharmed.len() <= 36, "a hot loop");
 
+    let faults = std::iter::once(Fault::Before(0)).chain((0..unharmed.len()).map(Fault::After));
     let mut kills = 0;
-    for number in 0..calls.len() {
-        for (side, fault) in [("before", Fault::Before(number)), ("after", Fault::After(number))] {
-            kills += usize::from(bench.live(&world, &format!("{side}-{number}"), Some(fault)).await.1);
-        }
+    for (number, fault) in faults.enumerate() {
+        let lived = bench.live(&world, story, &format!("life-{number}"), number + 2, Some(fault)).await;
+        kills += usize::from(lived.met);
     }
-    support::visible(&format!("killed {kills} times"));
-    assert!(kills >= calls.len(), "{kills} kills");
-    let left = bench.tekton.0.list(&ListParams::default()).await.unwrap().items.len();
+    support::visible(&format!("{story:?}: killed {kills} times"));
+    // Two loops go side by side, and one may take a call less than in the first life.
+    assert!(kills + 3 >= unharmed.len(), "{kills} kills");
+    let left = bench.runs(story).list(&ListParams::default()).await.unwrap().items.len();
     assert_eq!(left, 0);
 }
 
 #[tokio::test]
+async fn killed_after_every_call_a_pipeline_run_that_goes_well_is_one() {
+    killed_after_every_call(Story { engine: Engine::Tekton, fails: false }).await;
+}
+
+#[tokio::test]
+async fn killed_after_every_call_a_pipeline_run_that_fails_is_counted_once() {
+    killed_after_every_call(Story { engine: Engine::Tekton, fails: true }).await;
+}
+
+#[tokio::test]
+async fn killed_after_every_call_a_job_that_goes_well_is_one() {
+    killed_after_every_call(Story { engine: Engine::Job, fails: false }).await;
+}
+
+#[tokio::test]
+async fn killed_after_every_call_a_job_that_fails_is_counted_once() {
+    killed_after_every_call(Story { engine: Engine::Job, fails: true }).await;
+}
+
+#[tokio::test]
 async fn what_rests_asks_nothing() {
-    let Some(bench) = bench().await else { return };
+    let Some(bench) = bench(&stage::crds(), CONFIG).await else { return };
     let world = World::new(&bench.server, "rests").await;
     let target = world.target("api");
     world.request("rr", "s", json!({"overallPhase": "Analyzing"})).await;

@@ -101,7 +101,7 @@ impl Proxy {
 /// Not what is listed and watched, not the lease: one object, or a new one.
 fn is_step(request: &Request) -> bool {
     let path = request.uri().path();
-    let kinds = ["workflowexecutions", "pipelineruns", "events"];
+    let kinds = ["workflowexecutions", "remediationrequests", "pipelineruns", "jobs", "events"];
     let last = path.rsplit('/').next().unwrap_or_default();
     path.contains("/namespaces/")
         && kinds.iter().any(|kind| path.contains(&format!("/{kind}")))
