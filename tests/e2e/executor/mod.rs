@@ -8,6 +8,7 @@ mod leader;
 mod life;
 mod owners;
 mod proxy;
+mod race;
 mod rights;
 mod shapes;
 mod unfit;

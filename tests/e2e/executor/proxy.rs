@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -47,6 +47,8 @@ struct Inner {
     asked: Mutex<usize>,
     tripped: AtomicBool,
     cut: watch::Sender<bool>,
+    held_up: watch::Sender<bool>,
+    waiting: AtomicUsize,
 }
 
 impl Proxy {
@@ -69,6 +71,8 @@ impl Proxy {
             asked: Mutex::default(),
             tripped: AtomicBool::new(false),
             cut: watch::Sender::new(false),
+            held_up: watch::Sender::new(false),
+            waiting: AtomicUsize::new(0),
         });
         let app = Router::new().fallback(pass).with_state(inner.clone());
         tokio::spawn(async move { axum::serve(socket, app).await });
@@ -92,6 +96,16 @@ impl Proxy {
         std::mem::take(&mut *self.inner.calls.lock())
     }
 
+    /// New runs are on their way and do not arrive; or they do.
+    pub fn hold_up_runs(&self, held_up: bool) {
+        self.inner.held_up.send_replace(held_up);
+    }
+
+    /// So many runs are on their way.
+    pub fn held_up(&self) -> usize {
+        self.inner.waiting.load(Ordering::SeqCst)
+    }
+
     /// Nothing passes any more, in either direction; or again.
     pub fn cut(&self, cut: bool) {
         self.inner.cut.send_replace(cut);
@@ -108,10 +122,21 @@ fn is_step(request: &Request) -> bool {
         && (request.method() != "GET" || !kinds.contains(&last))
 }
 
+fn makes_a_run(request: &Request) -> bool {
+    let path = request.uri().path();
+    request.method() == "POST" && (path.ends_with("/pipelineruns") || path.ends_with("/jobs"))
+}
+
 async fn pass(State(proxy): State<Arc<Inner>>, request: Request) -> Response {
     let mut cut = proxy.cut.subscribe();
     if *cut.borrow_and_update() {
         return std::future::pending().await;
+    }
+    if makes_a_run(&request) {
+        let mut held_up = proxy.held_up.subscribe();
+        proxy.waiting.fetch_add(1, Ordering::SeqCst);
+        let _ = held_up.wait_for(|held_up| !held_up).await;
+        proxy.waiting.fetch_sub(1, Ordering::SeqCst);
     }
     let number = is_step(&request).then(|| {
         let mut asked = proxy.asked.lock();
