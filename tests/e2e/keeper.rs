@@ -178,3 +178,34 @@ async fn an_end_is_counted_once_whenever_it_is_killed() {
         assert_eq!(told.data["status"]["completedAt"], ended);
     }
 }
+
+/// Nobody saw it go.
+#[tokio::test]
+async fn an_execution_that_is_deleted_while_nobody_leads_leaves_its_request_failed() {
+    let Some(stage) = own(&stage::crds(), stage::wfe).await else { return };
+    let world = World::new(&stage.server, "unled").await;
+    for name in ["left", "stays"] {
+        world.request(name, name, json!({"overallPhase": "Analyzing"})).await;
+        world.admitted(&stage::wfe(&world.namespace, name, name, &world.target(name))).await;
+        world.write_status("WorkflowExecution", name, json!({"phase": "Running"})).await;
+        request_in(&stage, &world, name, "Executing").await;
+    }
+    // Who is not registered is not asked about it.
+    let all = ["delete", "validatingwebhookconfigurations,mutatingwebhookconfigurations", "--all"];
+    stage.server.kubectl(ADMIN, &all, None).await.expect_success();
+    stage.gate.process.stop();
+    let executions = world.api("WorkflowExecution");
+    let now = DeleteParams::default();
+    eventually("it is deleted", ACTION, || executions.delete("left", &now)).await;
+    stage.gate.process.restart().unwrap();
+    let api = world.api("RemediationRequest");
+    let left = eventually("its successor tells it", ACTION * 3, || async {
+        let object = api.get("left").await.unwrap();
+        if object.data["status"]["overallPhase"] == "Failed" { Ok(object) } else { Err(stage.gate.process.log_tail(9)) }
+    })
+    .await;
+    let reason = left.data["status"]["failureReason"].as_str().unwrap();
+    assert!(reason.contains("was deleted before it ended"), "{reason}");
+    assert_eq!(left.data["status"]["consecutiveFailureCount"], 1);
+    assert_eq!(api.get("stays").await.unwrap().data["status"]["overallPhase"], "Executing");
+}

@@ -87,9 +87,9 @@ pub fn plan(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     let ended = |phase: &str| matches!(phase, "Completed" | "Failed");
     match &*commission.progress.phase {
-        _ if commission.deleting => leave(seen, now),
+        _ if commission.deleting => leave(seen, rules, now),
         "" | "Pending" => begin(seen, rules, now),
-        "Running" => follow(seen, now),
+        "Running" => follow(seen, rules, now),
         phase if ended(phase) => rest(seen, rules, now),
         _ => Step::Rest(None),
     }
@@ -196,7 +196,7 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
     if run.deleting() {
         let message =
             format!("{run} is being deleted; when it is gone, and with it all that is at work, this execution starts");
-        return waits(commission, LOCKED, &message, unheard(seen, now), now);
+        return waits(commission, LOCKED, &message, unheard(seen, rules, now), now);
     }
     match &run.origin().execution {
         None => {
@@ -273,7 +273,7 @@ fn waits(commission: &Commission, reason: &str, message: &str, until: Option<Tim
     if said { Step::Rest(until) } else { write(StatusChange::held(commission, reason, message, now)) }
 }
 
-fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
+fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     // Another executor may have begun it.
     if !claimed(commission) {
@@ -285,18 +285,23 @@ fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
         _ => return went(seen, now),
     };
     let account = Account::of_carrier(run, seen.memory.ran);
-    if let Some(until) = parts_may_be_told(&account, run, seen, now) {
+    let unheard = unheard(seen, rules, now);
+    if unheard.is_none()
+        && let Some(until) = parts_may_be_told(&account, run, seen.ended_for, now)
+    {
         return Step::Rest(Some(until));
     }
     match ended(commission, &account, run, now) {
         Some(change) => write(change),
-        None => StatusChange::progress(commission, run, now).map_or(Step::Rest(unheard(seen, now)), write),
+        None => StatusChange::progress(commission, run, now).map_or(Step::Rest(unheard), write),
     }
 }
 
-/// Of what may not be read no change is heard: it is to be asked for.
-fn unheard(seen: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
-    seen.unreadable.and_then(|_| now.checked_add(AGAIN).ok())
+/// Of what may not be read no change is heard, nor of what was begun where it is no longer followed: when it is to be asked for.
+fn unheard(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+    let elsewhere = seen.commission.run_namespace.as_ref().is_some_and(|namespace| *namespace != rules.namespace);
+    let again = now.checked_add(AGAIN).ok();
+    again.filter(|_| elsewhere || seen.unreadable.is_some())
 }
 
 /// None: it goes on.
@@ -330,17 +335,22 @@ const PARTS: Duration = Duration::from_secs(5);
 /// Tekton ends a run that is out of time, or cancelled, before its tasks, and runs and parts come by streams of their own: which
 /// part failed and whether anything ran is known with theirs, and what is written of an end stands. None: nothing more will be
 /// told, or nothing that counts.
-fn parts_may_be_told(account: &Account, run: &Carrier, seen: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
+fn parts_may_be_told(
+    account: &Account,
+    run: &Carrier,
+    ended_for: Option<Duration>,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let open = match account {
         Account::Failed(_) => run.has_open_parts() || run.has_unknown_parts(),
         Account::Succeeded => run.has_open_parts(),
         _ => false,
     };
-    if !open || seen.unreadable.is_some() {
+    if !open {
         return None;
     }
     // One that was only asked for is heard of in a moment, and its parts with it.
-    let left = seen.ended_for.map_or(Some(SOON), |known| PARTS.checked_sub(known).filter(|left| !left.is_zero()))?;
+    let left = ended_for.map_or(Some(SOON), |known| PARTS.checked_sub(known).filter(|left| !left.is_zero()))?;
     now.checked_add(left).ok()
 }
 
@@ -357,11 +367,11 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     match seen.run {
         // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
         Run::There(run) if !run.ended() && run.is_of(owner(commission)) => Step::Rest(None),
-        _ => leave(seen, now),
+        _ => leave(seen, rules, now),
     }
 }
 
-fn leave(seen: &Seen<'_>, now: Timestamp) -> Step {
+fn leave(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     if !claimed(commission) {
         return Step::Rest(None);
@@ -369,7 +379,7 @@ fn leave(seen: &Seen<'_>, now: Timestamp) -> Step {
     match seen.run {
         Run::Unseen => Step::Look,
         // Until then something of it may be at work.
-        Run::There(run) if run.is_of(owner(commission)) && run.deleting() => Step::Rest(unheard(seen, now)),
+        Run::There(run) if run.is_of(owner(commission)) && run.deleting() => Step::Rest(unheard(seen, rules, now)),
         Run::There(run) if run.is_of(owner(commission)) => delete(run),
         Run::Absent | Run::Went(_) | Run::There(_) => Step::Release,
     }

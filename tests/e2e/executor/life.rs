@@ -4,7 +4,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::{CONFIG, Tekton, allow_executing, condition, ends, own};
+use super::{CONFIG, Tekton, allow_executing, condition, ends, ends_within, own};
 use crate::runs::{RUNS, install_tekton};
 use crate::stage::{self, GATE, Stage, World, in_seconds};
 use crate::support::{self, ACTION, ADMIN, Options, eventually};
@@ -297,4 +297,31 @@ async fn where_the_gate_does_not_ask_the_name_of_the_run_is_the_lock() {
     world.execution("stale", "stale", &target, Value::Null).await;
     ends(&stage, &world, "stale", "Running").await;
     assert_ne!(tekton.run_on(&target).await.metadata.uid, stale.metadata.uid);
+}
+
+/// Another setting of `execution.namespace` between two lives of the process.
+#[tokio::test]
+async fn what_was_begun_in_one_namespace_ends_there() {
+    let Some(stage) = own(false).await else { return };
+    let world = World::new(&stage.server, "moves").await;
+    let tekton = Tekton::of(&stage.server).await;
+    let target = started(&stage, &world, &tekton, "we").await;
+    stage.gate.process.stop();
+    let elsewhere = stage.server.fresh_namespace("elsewhere").await.unwrap();
+    let config = CONFIG.replace("execution: {", &format!("execution: {{namespace: {elsewhere}, "));
+    std::fs::write(&stage.gate.config, config).unwrap();
+    stage.gate.process.restart().unwrap();
+    tekton.say(&target, json!({"startTime": in_seconds(-9), "completionTime": in_seconds(0), "conditions": condition("True", "Succeeded", "m")})).await;
+    ends_within(&stage, &world, "we", "Completed", LATER).await;
+    eventually("its run is gone and nothing keeps it", LATER, || async {
+        let left = tekton.0.list(&kube::api::ListParams::default()).await.unwrap().items.len();
+        let kept = world.api("WorkflowExecution").get("we").await.unwrap().metadata.finalizers.unwrap_or_default();
+        if left == 0 && kept.is_empty() { Ok(()) } else { Err(format!("{left} {kept:?}")) }
+    })
+    .await;
+    // What is new is begun in the new place.
+    world.request("next", "next", json!({"overallPhase": "Analyzing"})).await;
+    world.execution("next", "next", &world.target("next"), Value::Null).await;
+    ends_within(&stage, &world, "next", "Running", LATER).await;
+    assert_eq!(tekton.0.list(&kube::api::ListParams::default()).await.unwrap().items.len(), 0);
 }

@@ -430,6 +430,27 @@ fn what_was_begun_and_went_is_not_begun_again() {
     check(vec![(json!({}), Run::There(&ours), gone(true), "write Running ExecutionCreated")]);
 }
 
+/// Another setting came, and its kinds are followed in the new place.
+#[test]
+fn what_was_begun_elsewhere_is_asked_for_until_it_ended() {
+    let (ours, over) = (run_of("we-1", "u-1", &going()), run_of("we-1", "u-1", &ended("True", -1)));
+    let mut begun = phase("Running");
+    let first = written(&execution(begun.clone()), &ours).unwrap();
+    let told = (member(&first, "execution"), member(&first, "conditions"));
+    merge(&mut begun, json!({"status": {"execution": told.0, "conditions": told.1}}));
+    let in_ = |namespace: &str| {
+        let mut begun = begun.clone();
+        merge(&mut begun, json!({"metadata": {"annotations": {"lockkeeper.kubernaut.ai/run-namespace": namespace}}}));
+        begun
+    };
+    check(vec![
+        (in_("runs"), Run::There(&ours), NOTHING, "rest"),
+        (in_("before"), UNSEEN, NOTHING, "look"),
+        (in_("before"), Run::There(&ours), NOTHING, "rest until 10"),
+        (in_("before"), Run::There(&over), NOTHING, "write Completed WorkflowCompleted"),
+    ]);
+}
+
 #[test]
 fn what_may_not_be_read_is_not_begun_and_is_asked_for_where_it_was() {
     let blind = |status, run| knowing(status, run, |seen| Seen { unreadable: Some(Input::TaskRuns), ..seen });
