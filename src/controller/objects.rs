@@ -2,7 +2,7 @@
 //! hub's form; what is said of its status is written in the form that it is stored in, whichever of the three that is.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
@@ -10,6 +10,7 @@ use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::change::{Event, StatusChange};
 use crate::api::facts::ObjectKey;
@@ -438,3 +439,6 @@ fn runs_path(engine: Engine, namespace: &str) -> String {
 fn run_path(engine: Engine, run: &ObjectKey) -> String {
     format!("{}/{}", runs_path(engine, &run.namespace), run.name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Which version is spoken, on an API server that begins and ceases to serve one.
+
+use hyper::Response;
+
+use super::*;
+
+struct World {
+    serves_hub: Mutex<bool>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl World {
+    fn objects(self: &Arc<Self>) -> Objects {
+        let world = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (code, text) = world.answer(request.uri().path());
+            let answer = Response::builder().status(code).body(Body::from(text.into_bytes())).unwrap();
+            std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+        });
+        Objects::of("test", Client::new(service, "gate"), "us")
+    }
+
+    fn answer(&self, path: &str) -> (u16, String) {
+        self.asked.lock().push(path.to_owned());
+        if path.contains("v1beta1") && !*self.serves_hub.lock() {
+            return (404, "404 page not found".to_owned());
+        }
+        if path.contains("/namespaces/") {
+            return (
+                404,
+                json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"}).to_string(),
+            );
+        }
+        let resource = |name| json!({"name": name, "singularName": "", "namespaced": true, "kind": "K", "verbs": []});
+        let all = [resource(EXECUTIONS), resource(REQUESTS)];
+        (200, json!({"kind": "APIResourceList", "groupVersion": "kubernaut.ai/v1beta1", "resources": all}).to_string())
+    }
+
+    /// What was asked for since: which versions there are, or an object in one of them.
+    fn asked(&self) -> Vec<&'static str> {
+        let asked = std::mem::take(&mut *self.asked.lock());
+        let told = |path: &String| match (path.contains("/namespaces/"), path.contains("v1beta1")) {
+            (false, _) => "versions",
+            (true, true) => "v1beta1",
+            (true, false) => "v1alpha1",
+        };
+        asked.iter().map(told).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_better_version_is_looked_for_once_a_minute_and_kept_until_it_is_served_no_more() {
+    let world = Arc::new(World { serves_hub: Mutex::new(false), asked: Mutex::default() });
+    let (objects, key) = (world.objects(), ObjectKey { namespace: "n".into(), name: "we".into() });
+    let get = async || objects.execution(&key).await.map(|found| found.is_some()).map_err(|error| error.to_string());
+    let pass = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["versions", "v1alpha1"]));
+    *world.serves_hub.lock() = true;
+    pass(59).await;
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["v1alpha1"]));
+    pass(1).await;
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["versions", "v1beta1"]));
+    pass(3600).await;
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["v1beta1"]));
+    *world.serves_hub.lock() = false;
+    assert_eq!(get().await, Err("not known yet: v1beta1 is not served any more".to_owned()));
+    assert_eq!(world.asked(), ["v1beta1", "versions"]);
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["v1alpha1"]));
+}
