@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::index::{Changed, Parting, Table, Tracked, World};
+use super::index::{Changed, Parting, Tracked, World};
 use super::inputs::Input;
 use super::runs::{Carries, Runs};
+use super::table::Table;
 use crate::api::facts::{ObjectKey, ReadError, missing};
 use crate::api::tekton::{Carrier, Engine, Job, Origin, PipelineRun, Pod, TaskRun};
 

@@ -1,8 +1,6 @@
 //! Facts by the questions that are asked of them: a parent by its name, siblings by signal, history by target.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::inputs::{Footing, Health, Input, Pulse, Pulses};
 use super::runs::{Memory, Places, Runs};
+use super::table::Table;
 use crate::api::facts::{
     ObjectKey, ParentRef, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
 };
@@ -20,7 +19,6 @@ use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
 
 pub(super) type Map<K, V> = HashMap<K, V, ahash::RandomState>;
-type Set<K> = HashSet<K, ahash::RandomState>;
 
 /// The index: written by its sources, read by decisions.
 #[derive(Default)]
@@ -197,7 +195,7 @@ impl Index {
     #[must_use]
     pub fn executing(&self) -> Vec<ObjectKey> {
         let world = self.world.read();
-        let all = world.requests.readable.iter().map(|ByKey(request)| request);
+        let all = world.requests.all();
         all.filter(|request| request.phase == RequestPhase::Executing).map(|request| request.key.clone()).collect()
     }
 
@@ -228,7 +226,7 @@ impl Index {
     pub fn put<T: Tracked>(&self, seen: Seen<T>) {
         let Seen { key, facts } = seen;
         let mut world = self.world.write();
-        let was_unreadable = T::table(&mut world).unreadable.contains(&key);
+        let was_unreadable = T::table(&mut world).is_unreadable(&key);
         let error = match facts {
             Ok(facts) => {
                 let changed = facts.changed(&world);
@@ -239,7 +237,7 @@ impl Index {
             Err(error) => error,
         };
         world.forget::<T>(&key);
-        T::table(&mut world).unreadable.insert(key.clone());
+        T::table(&mut world).put_unreadable(key.clone());
         // A decision that waits for the index does not wait for the log.
         drop(world);
         if !was_unreadable {
@@ -394,7 +392,7 @@ impl World {
         let key = reference.key();
         match self.requests.get(&key) {
             Some(request) => Parent::Found(request),
-            None if self.requests.unreadable.contains(&key) => Parent::Unreadable,
+            None if self.requests.is_unreadable(&key) => Parent::Unreadable,
             None => Parent::Missing,
         }
     }
@@ -410,7 +408,7 @@ impl World {
         let signal = |key: &ObjectKey| self.requests.get(key).map(|request| Signal::of(&request));
         let here = signal(request);
         let concerns = |parent: ObjectKey| parent == *request || here.is_some() && signal(&parent) == here;
-        let all = self.executions.readable.iter().map(|ByKey(execution)| execution);
+        let all = self.executions.all();
         let waiting = all.filter(|execution| execution.waits() && concerns(execution.parent.key()));
         waiting.map(|execution| execution.key.clone()).collect()
     }
@@ -424,7 +422,7 @@ impl World {
         let facts = Arc::new(facts);
         facts.replaces(self);
         self.forget::<T>(facts.key());
-        T::table(self).readable.insert(ByKey(facts.clone()));
+        T::table(self).put(facts.clone());
         facts.link(self);
     }
 
@@ -434,9 +432,7 @@ impl World {
     }
 
     fn forget<T: Tracked>(&mut self, key: &ObjectKey) {
-        let table = T::table(self);
-        table.unreadable.remove(key);
-        if let Some(ByKey(facts)) = table.readable.take(key) {
+        if let Some(facts) = T::table(self).take(key) {
             facts.unlink(self);
         }
     }
@@ -566,60 +562,3 @@ impl Signal {
         }
     }
 }
-
-/// The objects of one kind by name. The name lives in the facts alone.
-pub struct Table<T> {
-    readable: Set<ByKey<T>>,
-    unreadable: Set<ObjectKey>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { readable: Set::default(), unreadable: Set::default() }
-    }
-}
-
-impl<T: Tracked> Table<T> {
-    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<T>> {
-        self.readable.get(key).map(|ByKey(facts)| facts.clone())
-    }
-
-    fn keys(&self) -> Vec<ObjectKey> {
-        self.readable.iter().map(|ByKey(facts)| facts.key().clone()).collect()
-    }
-
-    pub(super) fn holds(&self, key: &ObjectKey) -> bool {
-        self.readable.contains(key) || self.unreadable.contains(key)
-    }
-
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.readable.len(), self.unreadable.len())
-    }
-
-    fn missing_from(&self, present: &HashSet<ObjectKey>) -> Vec<ObjectKey> {
-        let known = self.readable.iter().map(|ByKey(facts)| facts.key()).chain(&self.unreadable);
-        known.filter(|key| !present.contains(*key)).cloned().collect()
-    }
-}
-
-struct ByKey<T>(Arc<T>);
-
-impl<T: Tracked> Borrow<ObjectKey> for ByKey<T> {
-    fn borrow(&self) -> &ObjectKey {
-        self.0.key()
-    }
-}
-
-impl<T: Tracked> Hash for ByKey<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key().hash(state);
-    }
-}
-
-impl<T: Tracked> PartialEq for ByKey<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key() == other.0.key()
-    }
-}
-
-impl<T: Tracked> Eq for ByKey<T> {}

@@ -12,6 +12,7 @@ mod index;
 mod inputs;
 mod runs;
 mod seek;
+mod table;
 mod watch;
 
 pub use folder::{Folder, FolderError};

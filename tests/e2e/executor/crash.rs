@@ -277,3 +277,35 @@ async fn what_rests_asks_nothing() {
     let asked = bench.proxy.calls();
     assert!(asked.is_empty(), "{asked:#?}");
 }
+
+/// Of the other engine, and long over: the stream says a moment later that it went.
+#[tokio::test]
+async fn what_is_in_the_way_is_deleted_by_one_call() {
+    let Some(crds) = crds_of(&AUGUST_2026) else { return };
+    let Some(bench) = bench(&crds, BOTH).await else { return };
+    let world = World::new(&bench.server, "beside").await;
+    for number in 0..5 {
+        let name = format!("we-{number}");
+        let target = world.target(&name);
+        let run = run_name(&target);
+        let labels =
+            json!({"kubernaut.ai/workflow-execution": "long-gone", "kubernaut.ai/source-namespace": world.namespace});
+        let containers = json!([{"name": "c", "image": "registry/c:1"}]);
+        let job = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": run, "namespace": RUNS, "labels": labels},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}},
+        });
+        bench.jobs.create(&PostParams::default(), &serde_json::from_value(job).unwrap()).await.unwrap();
+        let end = Story { engine: Engine::Job, fails: true }.end(&in_seconds(-60));
+        bench.jobs.patch_status(&run, &PatchParams::default(), &Patch::Merge(json!({"status": end}))).await.unwrap();
+        world.request(&name, &name, json!({"overallPhase": "Analyzing"})).await;
+        bench.proxy.calls();
+        let story = Story { engine: Engine::Tekton, fails: false };
+        let candidate = serde_json::from_value(story.candidate(&world.namespace, &name, &target)).unwrap();
+        world.api("WorkflowExecution").create(&PostParams::default(), &candidate).await.unwrap();
+        bench.tekton.run_on_within(&target, LIFE).await;
+        let calls = bench.proxy.calls();
+        let deleted: Vec<_> = calls.iter().filter(|call| call.method == "DELETE").map(|call| call.code).collect();
+        assert_eq!(deleted, [200], "{calls:#?}");
+    }
+}
