@@ -14,7 +14,7 @@ use crate::failure::{self, Account, Classification};
 use crate::routing::{End, Hold, Reason, Verdict};
 use crate::status::whole_seconds;
 
-/// It keeps an execution there until its run was deleted.
+/// It keeps an execution there until its run is gone.
 pub const FINALIZER: &str = "lockkeeper.kubernaut.ai/run";
 
 /// All that a plan may know.
