@@ -102,136 +102,87 @@ impl Carries for Job {
     }
 }
 
-impl Tracked for PipelineRun {
-    const INPUT: Input = Input::PipelineRuns;
+/// Kinds whose objects are runs are followed alike.
+macro_rules! followed_as_run {
+    ($run:ty, $input:expr, $runs:ident) => {
+        impl Tracked for $run {
+            const INPUT: Input = $input;
 
-    fn key(&self) -> &ObjectKey {
-        &self.key
-    }
+            fn key(&self) -> &ObjectKey {
+                &self.key
+            }
 
-    fn read(json: &str) -> Result<Self, ReadError> {
-        Self::from_json(json).ok_or_else(|| missing("metadata.name"))
-    }
+            fn read(json: &str) -> Result<Self, ReadError> {
+                Self::from_json(json).ok_or_else(|| missing("metadata.name"))
+            }
 
-    fn table(world: &mut World) -> &mut Table<Self> {
-        &mut world.pipelines.runs
-    }
+            fn table(world: &mut World) -> &mut Table<Self> {
+                &mut world.$runs.runs
+            }
 
-    fn changed(&self, world: &World) -> Option<Changed> {
-        Some(world.run_change(self))
-    }
+            fn changed(&self, world: &World) -> Option<Changed> {
+                Some(world.run_change(self))
+            }
 
-    fn link(self: &Arc<Self>, world: &mut World) {
-        world.link_run(self);
-    }
+            fn link(self: &Arc<Self>, world: &mut World) {
+                world.link_run(self);
+            }
 
-    fn unlink(&self, world: &mut World) {
-        world.unlink_run(self);
-    }
+            fn unlink(&self, world: &mut World) {
+                world.unlink_run(self);
+            }
 
-    fn replaces(&self, world: &mut World) {
-        world.replace_run(self);
-    }
+            fn replaces(&self, world: &mut World) {
+                world.replace_run(self);
+            }
 
-    fn leaves(world: &mut World, key: &ObjectKey, parting: Parting) {
-        world.lose_run::<Self>(key, parting);
-    }
-}
-
-impl Tracked for Job {
-    const INPUT: Input = Input::Jobs;
-
-    fn key(&self) -> &ObjectKey {
-        &self.key
-    }
-
-    fn read(json: &str) -> Result<Self, ReadError> {
-        Self::from_json(json).ok_or_else(|| missing("metadata.name"))
-    }
-
-    fn table(world: &mut World) -> &mut Table<Self> {
-        &mut world.jobs.runs
-    }
-
-    fn changed(&self, world: &World) -> Option<Changed> {
-        Some(world.run_change(self))
-    }
-
-    fn link(self: &Arc<Self>, world: &mut World) {
-        world.link_run(self);
-    }
-
-    fn unlink(&self, world: &mut World) {
-        world.unlink_run(self);
-    }
-
-    fn replaces(&self, world: &mut World) {
-        world.replace_run(self);
-    }
-
-    fn leaves(world: &mut World, key: &ObjectKey, parting: Parting) {
-        world.lose_run::<Self>(key, parting);
-    }
-}
-
-impl Tracked for TaskRun {
-    const INPUT: Input = Input::TaskRuns;
-
-    fn key(&self) -> &ObjectKey {
-        &self.key
-    }
-
-    fn read(json: &str) -> Result<Self, ReadError> {
-        Self::from_json(json).ok_or_else(|| missing("metadata.name"))
-    }
-
-    fn table(world: &mut World) -> &mut Table<Self> {
-        &mut world.pipelines.parts
-    }
-
-    fn changed(&self, world: &World) -> Option<Changed> {
-        world.part_change::<PipelineRun>(self)
-    }
-
-    fn link(self: &Arc<Self>, world: &mut World) {
-        world.link_part::<PipelineRun>(self);
-    }
-
-    fn unlink(&self, world: &mut World) {
-        world.unlink_part::<PipelineRun>(self);
-    }
-}
-
-impl Tracked for Pod {
-    const INPUT: Input = Input::Pods;
-
-    fn key(&self) -> &ObjectKey {
-        &self.key
-    }
-
-    fn read(json: &str) -> Result<Self, ReadError> {
-        Self::from_json(json).ok_or_else(|| missing("metadata.name"))
-    }
-
-    fn table(world: &mut World) -> &mut Table<Self> {
-        &mut world.jobs.parts
-    }
-
-    fn changed(&self, world: &World) -> Option<Changed> {
-        world.part_change::<Job>(self)
-    }
-
-    fn link(self: &Arc<Self>, world: &mut World) {
-        world.link_part::<Job>(self);
-    }
-
-    fn unlink(&self, world: &mut World) {
-        world.unlink_part::<Job>(self);
-    }
-
-    fn leaves(world: &mut World, key: &ObjectKey, parting: Parting) {
-        if parting == Parting::Seen {
-            world.part_departs::<Job>(key);
+            fn leaves(world: &mut World, key: &ObjectKey, parting: Parting) {
+                world.lose_run::<Self>(key, parting);
+            }
         }
-    }
+    };
 }
+
+/// So are kinds whose objects are parts of runs.
+macro_rules! followed_as_part {
+    ($part:ty, $input:expr, $run:ty, $runs:ident) => {
+        impl Tracked for $part {
+            const INPUT: Input = $input;
+
+            fn key(&self) -> &ObjectKey {
+                &self.key
+            }
+
+            fn read(json: &str) -> Result<Self, ReadError> {
+                Self::from_json(json).ok_or_else(|| missing("metadata.name"))
+            }
+
+            fn table(world: &mut World) -> &mut Table<Self> {
+                &mut world.$runs.parts
+            }
+
+            fn changed(&self, world: &World) -> Option<Changed> {
+                world.part_change::<$run>(self)
+            }
+
+            fn link(self: &Arc<Self>, world: &mut World) {
+                world.link_part::<$run>(self);
+            }
+
+            fn unlink(&self, world: &mut World) {
+                world.unlink_part::<$run>(self);
+            }
+
+            fn leaves(world: &mut World, key: &ObjectKey, parting: Parting) {
+                if parting == Parting::Seen {
+                    world.part_departs::<$run>(key);
+                }
+            }
+        }
+    };
+}
+
+followed_as_run!(PipelineRun, Input::PipelineRuns, pipelines);
+followed_as_run!(Job, Input::Jobs, jobs);
+followed_as_part!(TaskRun, Input::TaskRuns, PipelineRun, pipelines);
+followed_as_part!(Pod, Input::Pods, Job, jobs);

@@ -77,6 +77,14 @@ fn what_was_begun_elsewhere_is_asked_for_until_it_ended() {
         (in_("before"), Run::There(&ours), NOTHING, "rest until 10"),
         (in_("before"), Run::There(&over), NOTHING, "write Completed WorkflowCompleted"),
     ]);
+    // Of its tasks nothing will be told.
+    let mut failed = ended("False", -1);
+    failed["childReferences"] = json!([{"kind": "TaskRun", "name": "wfe-x-a", "pipelineTaskName": "a"}]);
+    let failed = run_of("we-1", "u-1", &failed);
+    for (namespace, expected) in [("before", "write Failed Unknown WorkflowFailed"), ("runs", "rest until 1")] {
+        let step = knowing(in_(namespace), Run::There(&failed), |seen| Seen { ended_for: None, ..seen });
+        assert_eq!(step, expected, "{namespace}");
+    }
 }
 
 #[test]
