@@ -363,9 +363,9 @@ async fn the_run_that_stood_there_before_is_the_one_that_is_asked() {
     put::<TaskRun>(&house.index, &json!({"metadata": {"name": "t", "namespace": "runs"}}));
     let runs = [run("mine", "CouldntGetPipelineResult"), run("stray", "ParameterMissing")];
     let runs = runs.map(|run| PipelineRun::read(&run.to_string()).unwrap());
-    let keys = runs.iter().map(|run| run.key().clone()).collect();
+    let keys = runs.iter().map(|run| run.key.clone()).collect();
     for run in runs {
-        house.index.put(Seen { key: run.key().clone(), facts: Ok(run) });
+        house.index.put(Seen { key: run.key.clone(), facts: Ok(run) });
     }
     house.index.listed::<PipelineRun>(&keys);
     let status = |phase: &str, run: &str| json!({"phase": phase, "pipelineRunRef": {"name": run}});

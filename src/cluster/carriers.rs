@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::index::{Changed, Parting, Tracked, World};
 use super::inputs::Input;
 use super::runs::{Carries, Runs};
-use super::table::Table;
+use super::table::{Keyed, Table};
 use crate::api::facts::{ObjectKey, ReadError, missing};
 use crate::api::tekton::{Carrier, Engine, Job, Origin, PipelineRun, Pod, TaskRun};
 
@@ -105,12 +105,14 @@ impl Carries for Job {
 /// Kinds whose objects are runs are followed alike.
 macro_rules! followed_as_run {
     ($run:ty, $input:expr, $runs:ident) => {
-        impl Tracked for $run {
-            const INPUT: Input = $input;
-
+        impl Keyed for $run {
             fn key(&self) -> &ObjectKey {
                 &self.key
             }
+        }
+
+        impl Tracked for $run {
+            const INPUT: Input = $input;
 
             fn read(json: &str) -> Result<Self, ReadError> {
                 Self::from_json(json).ok_or_else(|| missing("metadata.name"))
@@ -146,12 +148,14 @@ macro_rules! followed_as_run {
 /// So are kinds whose objects are parts of runs.
 macro_rules! followed_as_part {
     ($part:ty, $input:expr, $run:ty, $runs:ident) => {
-        impl Tracked for $part {
-            const INPUT: Input = $input;
-
+        impl Keyed for $part {
             fn key(&self) -> &ObjectKey {
                 &self.key
             }
+        }
+
+        impl Tracked for $part {
+            const INPUT: Input = $input;
 
             fn read(json: &str) -> Result<Self, ReadError> {
                 Self::from_json(json).ok_or_else(|| missing("metadata.name"))

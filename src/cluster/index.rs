@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::inputs::{Footing, Health, Input, Pulse, Pulses};
 use super::runs::{Memory, Places, Runs};
-use super::table::Table;
+use super::table::{Keyed, Table};
 use crate::api::facts::{
     ObjectKey, ParentRef, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
 };
@@ -439,10 +439,8 @@ impl World {
 }
 
 /// A kind that the index follows.
-pub trait Tracked: Sized + Send + Sync + 'static {
+pub trait Tracked: Keyed + Sized + Send + Sync + 'static {
     const INPUT: Input;
-
-    fn key(&self) -> &ObjectKey;
 
     /// Reads the stored form.
     ///
@@ -468,15 +466,17 @@ pub trait Tracked: Sized + Send + Sync + 'static {
     fn leaves(_: &mut World, _: &ObjectKey, _: Parting) {}
 }
 
+impl Keyed for RemediationRequest {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+}
+
 impl Tracked for RemediationRequest {
     const INPUT: Input = Input::RemediationRequests;
 
     fn changed(&self, _: &World) -> Option<Changed> {
         Some(Changed::Request(self.key.clone()))
-    }
-
-    fn key(&self) -> &ObjectKey {
-        &self.key
     }
 
     fn read(json: &str) -> Result<Self, ReadError> {
@@ -502,15 +502,17 @@ impl Tracked for RemediationRequest {
     }
 }
 
+impl Keyed for WorkflowExecution {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+}
+
 impl Tracked for WorkflowExecution {
     const INPUT: Input = Input::WorkflowExecutions;
 
     fn changed(&self, _: &World) -> Option<Changed> {
         Some(Changed::Execution(self.key.clone(), self.target.clone()))
-    }
-
-    fn key(&self) -> &ObjectKey {
-        &self.key
     }
 
     fn read(json: &str) -> Result<Self, ReadError> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 
 use super::index::{Changed, Map, Parting, Tracked, World};
-use super::table::Table;
+use super::table::{Keyed, Table};
 use crate::api::facts::{ObjectKey, Target, TargetId};
 use crate::api::tekton::{Carrier, Engine, Origin, Owner};
 use crate::failure::{self, Account, Evidence, Weight};

@@ -5,8 +5,12 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::index::Tracked;
 use crate::api::facts::ObjectKey;
+
+/// It has a name.
+pub trait Keyed {
+    fn key(&self) -> &ObjectKey;
+}
 
 type Set<K> = HashSet<K, ahash::RandomState>;
 
@@ -22,7 +26,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T: Tracked> Table<T> {
+impl<T: Keyed> Table<T> {
     pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<T>> {
         self.readable.get(key).map(|ByKey(facts)| facts.clone())
     }
@@ -71,22 +75,22 @@ impl<T: Tracked> Table<T> {
 
 struct ByKey<T>(Arc<T>);
 
-impl<T: Tracked> Borrow<ObjectKey> for ByKey<T> {
+impl<T: Keyed> Borrow<ObjectKey> for ByKey<T> {
     fn borrow(&self) -> &ObjectKey {
         self.0.key()
     }
 }
 
-impl<T: Tracked> Hash for ByKey<T> {
+impl<T: Keyed> Hash for ByKey<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.key().hash(state);
     }
 }
 
-impl<T: Tracked> PartialEq for ByKey<T> {
+impl<T: Keyed> PartialEq for ByKey<T> {
     fn eq(&self, other: &Self) -> bool {
         self.0.key() == other.0.key()
     }
 }
 
-impl<T: Tracked> Eq for ByKey<T> {}
+impl<T: Keyed> Eq for ByKey<T> {}
