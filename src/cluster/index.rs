@@ -14,7 +14,7 @@ use super::table::{Keyed, Table};
 use crate::api::facts::{
     ObjectKey, ParentRef, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
 };
-use crate::api::tekton::{Carrier, Engine, Job, Owner, PipelineRun};
+use crate::api::tekton::{Carrier, Engine, Job, Owner, PipelineRun, TaskRun};
 use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
 
@@ -180,15 +180,14 @@ impl Index {
         self.world.read().executions.keys()
     }
 
-    /// Parts of an earlier run of this name are still there: Tekton takes a task by its name for the next run's, and a Pod may
-    /// still be at work. Only those count that say which run they are of.
+    /// Parts of an earlier run of this name are still there and in the way of a new one: what may be at work, whatever its
+    /// engine; and Tekton takes a task by its name for the next run's. Only those count that say which run they are of.
     #[must_use]
     pub fn has_leftovers(&self, engine: Engine, key: &ObjectKey) -> bool {
         let world = self.world.read();
-        match engine {
-            Engine::Tekton => world.pipelines.left_behind(key).any(|task| task.pipeline_run_uid.is_some()),
-            Engine::Job => world.jobs.left_behind(key).any(|pod| pod.job_uid.is_some() && !pod.ended),
-        }
+        let taken = |task: &TaskRun| engine == Engine::Tekton || !task.ended();
+        world.pipelines.left_behind(key).any(|task| task.pipeline_run_uid.is_some() && taken(task))
+            || world.jobs.left_behind(key).any(|pod| pod.job_uid.is_some() && !pod.ended)
     }
 
     /// Every request that is Executing.

@@ -139,26 +139,30 @@ fn a_pod_of_the_job_before_says_nothing_of_this_one() {
 }
 
 #[test]
-fn what_a_run_left_behind_is_known_as_long_as_it_is_there() {
+fn what_a_run_left_behind_is_in_the_way_as_long_as_it_is_there() {
     let (index, place) = (index(), key(RUNS, "wfe-1"));
-    let left = |engine| index.has_leftovers(engine, &place);
+    let left = || (index.has_leftovers(Engine::Tekton, &place), index.has_leftovers(Engine::Job, &place));
     put::<TaskRun>(&index, &at_work());
-    assert!(!left(Engine::Tekton), "it does not say which run it is of");
-    let mut before = at_work();
-    before["metadata"]["labels"]["tekton.dev/pipelineRunUID"] = json!("r0");
-    put::<TaskRun>(&index, &before);
-    assert!(left(Engine::Tekton) && !left(Engine::Job));
+    assert_eq!(left(), (false, false), "it does not say which run it is of");
+    let of_before = |mut task: Value| {
+        task["metadata"]["labels"]["tekton.dev/pipelineRunUID"] = json!("r0");
+        task
+    };
+    put::<TaskRun>(&index, &of_before(at_work()));
+    assert_eq!(left(), (true, true));
     put::<PipelineRun>(&index, &run(&going_on()));
-    assert!(left(Engine::Tekton), "of the one before");
+    assert_eq!(left(), (true, true), "of the one before");
+    put::<TaskRun>(&index, &of_before(never_pulled()));
+    assert_eq!(left(), (true, false), "it is at work no longer, and Tekton would take it");
     remove::<TaskRun>(&index, key(RUNS, "wfe-1-a"));
-    assert!(!left(Engine::Tekton));
+    assert_eq!(left(), (false, false));
     let mut old = pod("p", &container(&json!({"running": {}})));
     old["metadata"]["labels"]["controller-uid"] = json!("r0");
     put::<Pod>(&index, &old);
-    assert!(left(Engine::Job));
+    assert_eq!(left(), (true, true));
     old["status"]["phase"] = json!("Failed");
     put::<Pod>(&index, &old);
-    assert!(!left(Engine::Job), "it is at work no longer");
+    assert_eq!(left(), (false, false), "it is at work no longer");
 }
 
 #[test]

@@ -184,8 +184,8 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         return waits(commission, "RunsUnreadable", &message, now.checked_add(AGAIN).ok(), now);
     }
     if seen.leftovers {
-        let message = format!("parts of the {} before it are still there; it starts when they are gone", engine.kind());
-        return waits(commission, LOCKED, &message, soon, now);
+        let message = "parts of the run before it are still there; it starts when they are gone";
+        return waits(commission, LOCKED, message, soon, now);
     }
     Step::Create(engine, run::carrier(engine, commission, target, namespace, now))
 }

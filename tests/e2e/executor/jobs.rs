@@ -267,16 +267,34 @@ async fn the_name_of_a_job_is_a_lock_and_its_execution_takes_it_along() {
     .await;
     assert_eq!(held["conditions"][0]["reason"], "ResourceBusy", "{held}");
 
-    // Deleted while it runs, an execution takes its Job along.
+    // Deleted while its Pod is at work, an execution takes its Job along once that has ended, and has its target until then.
     let target = starts(&world, "leaves", |_| ()).await;
-    jobs.on(&target).await;
+    let pod = jobs.placed(&target).await;
+    jobs.say(&pod, "Running", running()).await;
     ends(&stage, &world, "leaves", "Running").await;
     api.delete("leaves", &DeleteParams::default()).await.unwrap();
     let job = lockkeeper::controller::executor::run_name(&target);
-    eventually("the Job is gone", FIRST, || async {
-        let left = jobs.jobs.get_opt(&job).await.map_err(|error| error.to_string())?;
-        left.map_or(Ok(()), |job| Err(format!("{:?}", job.metadata)))
+    let there = || async { jobs.jobs.get_opt(&job).await.map_err(|error| error.to_string()) };
+    let first = eventually("the Job is being deleted", ACTION, || async {
+        let job = there().await?.ok_or("it is gone")?;
+        job.metadata.deletion_timestamp.as_ref().ok_or("it is not")?;
+        Ok::<_, String>(job.metadata.uid)
     })
     .await;
+    world.request("next", "next", json!({"overallPhase": "Analyzing"})).await;
+    let mut next = hub_wfe(&world.namespace, "next", "next", &target);
+    next["spec"]["workflowRef"]["executionEngine"] = json!("job");
+    world.admitted(&next).await;
+    eventually("the next one waits", ACTION, || async {
+        let status = api.get("next").await.unwrap().data["status"].clone();
+        if status["conditions"][0]["reason"] == "ResourceBusy" { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    assert_eq!(there().await.unwrap().map(|job| job.metadata.uid), Some(first.clone()));
+    assert!(api.get_opt("leaves").await.unwrap().is_some(), "it stays as long as its Job does");
+    jobs.reap(&pod).await;
+    ends(&stage, &world, "next", "Running").await;
+    assert_ne!(there().await.unwrap().map(|job| job.metadata.uid), Some(first));
+    assert!(api.get_opt("leaves").await.unwrap().is_none());
     drop(controllers);
 }

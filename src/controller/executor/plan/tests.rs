@@ -571,7 +571,7 @@ fn a_target_is_locked_for_both_engines() {
 #[test]
 fn what_an_earlier_run_left_behind_is_waited_for() {
     let step = |status: Value, leftovers| knowing(json!({"status": status}), ABSENT, |seen| Seen { leftovers, ..seen });
-    let waits = "parts of the PipelineRun before it are still there; it starts when they are gone";
+    let waits = "parts of the run before it are still there; it starts when they are gone";
     assert_eq!(step(json!({}), true), "write Pending Held");
     assert_eq!(step(said("TargetLocked", waits), true), "rest until 1");
     assert_eq!(step(json!({}), false), format!("create {}", run::name("payments/Deployment/api")));
