@@ -10,7 +10,8 @@ use kube::Client;
 use parking_lot::Mutex;
 
 use super::change::{Event, StatusChange};
-use super::objects::{Failed, Objects};
+use super::complaints::Complaints;
+use super::objects::{Failed, Objects, Stored};
 use super::queue::Queue;
 use super::retry::Retries;
 use super::visits::Visits;
@@ -58,15 +59,23 @@ impl Clearance {
         let visits = Visits { queue, retries, telemetry, of: "clearance", failed: "a clearance was not written" };
         let objects = Objects::of("clearance", self.client.clone(), &self.identity);
         let refused = Refused::default();
-        visits.make(async |key| visit(&objects, &refused, &key).await.map(|()| None)).await;
+        let complaints = Complaints::default();
+        let clear = async |key: ObjectKey| {
+            let Some(stored) = objects.execution(&key).await? else { return Ok(None) };
+            let visited = visit(&objects, &refused, &key, &stored).await;
+            if let Some(event) = complaints.hear(&key, stored.uid(), &visited, retries) {
+                objects.tell(&stored, &event).await;
+            }
+            visited.map(|()| None)
+        };
+        visits.make(clear).await;
     }
 }
 
 /// Clearances that were refused, by the version of the object that asked: asked for again they are refused again.
 type Refused = Mutex<HashMap<ObjectKey, String>>;
 
-async fn visit(objects: &Objects, refused: &Refused, key: &ObjectKey) -> Result<(), Failed> {
-    let Some(stored) = objects.execution(key).await? else { return Ok(()) };
+async fn visit(objects: &Objects, refused: &Refused, key: &ObjectKey, stored: &Stored) -> Result<(), Failed> {
     if refused.lock().get(key).is_some_and(|version| version == stored.resource_version()) {
         return Ok(());
     }
@@ -76,7 +85,7 @@ async fn visit(objects: &Objects, refused: &Refused, key: &ObjectKey) -> Result<
     let author = record.cleared_by.unwrap_or_default();
     let event = Event::normal("Cleared", &format!("cleared by {author}: its target may be acted on again"));
     let change = StatusChange { members: vec![("blockClearance", Some(clearance))], event: None };
-    match objects.write_status(key, &stored, &change).await {
+    match objects.write_status(key, stored, &change).await {
         Ok(Some(written)) => {
             tracing::info!(execution = %key, "cleared, as its annotation asks");
             objects.tell(&written, &event).await;
@@ -84,9 +93,9 @@ async fn visit(objects: &Objects, refused: &Refused, key: &ObjectKey) -> Result<
         }
         Ok(None) => Ok(()),
         // It was asked for by rules that are not those of now; what would change that is another write.
-        Err(error @ Failed::Refused { code: 403 | 422, .. }) => {
+        Err(error @ Failed::Refused { code: 403 | 422, .. }) if !error.lacks_a_right() => {
             let note = format!("the clearance that was asked for is refused: {error}");
-            objects.tell(&stored, &Event::warning("ClearanceRefused", &note)).await;
+            objects.tell(stored, &Event::warning("ClearanceRefused", &note)).await;
             refused.lock().insert(key.clone(), stored.resource_version().to_owned());
             Err(Failed::LeftAlone(format!("{note}; annotate it anew")))
         }

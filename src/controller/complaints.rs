@@ -1,6 +1,6 @@
 //! What people are told, on the object itself, of visits that come to nothing: once, until one does not.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
@@ -12,13 +12,13 @@ use crate::api::facts::ObjectKey;
 /// So often something may fail before it is worth a word: an API server that restarts is none.
 const PATIENCE: u32 = 3;
 
-/// Objects of which it was told.
+/// Objects of which it was told, and which of their name they were.
 #[derive(Default)]
-pub struct Complaints(Mutex<HashSet<ObjectKey>>);
+pub struct Complaints(Mutex<HashMap<ObjectKey, String>>);
 
 impl Complaints {
     /// How a visit ended. What is to be said of it, once it has failed so often; a right that is missing is missing at once.
-    pub fn hear<T>(&self, key: &ObjectKey, visited: &Result<T, Failed>, retries: &Retries) -> Option<Event> {
+    pub fn hear<T>(&self, key: &ObjectKey, uid: &str, visited: &Result<T, Failed>, retries: &Retries) -> Option<Event> {
         let error = match visited {
             Ok(_) => {
                 self.0.lock().remove(key);
@@ -27,12 +27,14 @@ impl Complaints {
             Err(error) => error,
         };
         let worth = match error {
-            Failed::Refused { code: 403, .. } => true,
+            error if error.lacks_a_right() => true,
             Failed::Refused { code: 409, .. } | Failed::Behind(_) | Failed::LeftAlone(_) => false,
             Failed::Refused { .. } | Failed::Away(_) | Failed::Odd(_) => retries.failures(key) + 1 >= PATIENCE,
         };
-        let said = worth && self.0.lock().insert(key.clone());
-        said.then(|| {
+        let mut told = self.0.lock();
+        let known = told.get(key).is_some_and(|known| known == uid);
+        (worth && !known).then(|| told.insert(key.clone(), uid.to_owned()));
+        (worth && !known).then(|| {
             Event::warning("Retrying", &format!("{error}{}; it is tried again, later and later", error.advice()))
         })
     }
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     fn refused(code: u16) -> Result<(), Failed> {
-        let (reason, message) = ("Forbidden".to_owned(), "User \"u\" cannot patch".to_owned());
+        let (reason, message) = ("Forbidden".to_owned(), "we-1 is forbidden: User \"u\" cannot patch".to_owned());
         Err(Failed::Refused { code, reason, message })
     }
 
@@ -54,12 +56,14 @@ mod tests {
     #[test]
     fn a_right_that_is_missing_is_said_once_and_what_to_grant() {
         let (complaints, retries) = (Complaints::default(), Retries::default());
-        let hear = |visited: &Result<(), Failed>| complaints.hear(&key(), visited, &retries).map(|event| event.note);
-        let note = "403 Forbidden: User \"u\" cannot patch; grant lockkeeper that right, as its chart does; it is tried again, later and later";
+        let hear =
+            |visited: &Result<(), Failed>| complaints.hear(&key(), "u-1", visited, &retries).map(|event| event.note);
+        let note = "403 Forbidden: we-1 is forbidden: User \"u\" cannot patch; grant lockkeeper that right, as its chart's profile does; it is tried again, later and later";
         assert_eq!(hear(&refused(403)).as_deref(), Some(note));
         assert_eq!(hear(&refused(403)), None);
         assert_eq!(hear(&Ok(())), None);
         assert_eq!(hear(&refused(403)).as_deref(), Some(note), "it was granted, and taken again");
+        assert!(complaints.hear(&key(), "u-2", &refused(403), &retries).is_some(), "another one of its name");
     }
 
     #[test]
@@ -68,7 +72,7 @@ mod tests {
             let (complaints, retries) = (Complaints::default(), Retries::default());
             let said: Vec<_> = (0..4)
                 .map(|_| {
-                    let said = complaints.hear(&key(), &error(), &retries).is_some();
+                    let said = complaints.hear(&key(), "u-1", &error(), &retries).is_some();
                     retries.after(&key(), &error().unwrap_err());
                     said
                 })
@@ -84,6 +88,6 @@ mod tests {
         for _ in 0..9 {
             retries.after(&key(), &Failed::Away(String::new()));
         }
-        Complaints::default().hear(&key(), visited, &retries)
+        Complaints::default().hear(&key(), "u-1", visited, &retries)
     }
 }

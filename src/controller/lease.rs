@@ -70,7 +70,8 @@ impl Candidate {
         loop {
             let renewed = tokio::select! {
                 renewed = self.acquire(&mut sight) => renewed,
-                () = stop.cancelled() => return,
+                // A write that made it ours may be under way.
+                () = stop.cancelled() => return self.release(None).await,
             };
             tracing::info!(lease = self.lease, identity = self.identity, "leading");
             let stopped = tokio::select! {
@@ -81,8 +82,7 @@ impl Candidate {
                 () = work() => false,
             };
             if stopped {
-                self.release(&mut sight).await;
-                return;
+                return self.release(sight.take().map(|sight| sight.lease)).await;
             }
             tracing::warn!(lease = self.lease, identity = self.identity, "no longer leading; loops stand still");
         }
@@ -180,8 +180,7 @@ impl Candidate {
     }
 
     /// So that the next leader need not wait.
-    async fn release(&self, sight: &mut Option<Sight>) {
-        let Some(Sight { lease, .. }) = sight.take() else { return };
+    async fn release(&self, lease: Option<Lease>) {
         match in_time(Instant::now() + self.timing.retry, self.give_back(lease)).await {
             Ok(Ok(true)) => tracing::info!(lease = self.lease, "the lease is given back"),
             Ok(Ok(false)) => {}
@@ -191,8 +190,14 @@ impl Candidate {
     }
 
     /// False: it is not ours.
-    async fn give_back(&self, mut lease: Lease) -> kube::Result<bool> {
+    async fn give_back(&self, mut known: Option<Lease>) -> kube::Result<bool> {
         loop {
+            let Some(mut lease) = (match known.take() {
+                Some(lease) => Some(lease),
+                None => self.leases.get_opt(&self.lease).await?,
+            }) else {
+                return Ok(false);
+            };
             let ours = |spec: &&mut LeaseSpec| spec.holder_identity.as_deref() == Some(&*self.identity);
             let Some(spec) = lease.spec.as_mut().filter(ours) else { return Ok(false) };
             spec.holder_identity = Some(String::new());
@@ -200,7 +205,7 @@ impl Candidate {
             match self.leases.replace(&self.lease, &PostParams::default(), &lease).await {
                 Ok(_) => return Ok(true),
                 // A renewal that we were told to end in was stored, and its answer not read.
-                Err(kube::Error::Api(status)) if status.code == 409 => lease = self.leases.get(&self.lease).await?,
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(error),
             }
         }

@@ -53,12 +53,15 @@ impl Failed {
         }
     }
 
+    /// RBAC refused it; webhooks and quotas refuse with the same code and other words.
+    pub fn lacks_a_right(&self) -> bool {
+        let says = |message: &str| message.contains("is forbidden: User ") && message.contains(" cannot ");
+        matches!(self, Self::Refused { code: 403, message, .. } if says(message))
+    }
+
     /// What is to be done about it, where that is known.
     pub fn advice(&self) -> &'static str {
-        match self {
-            Self::Refused { code: 403, .. } => "; grant lockkeeper that right, as its chart does",
-            _ => "",
-        }
+        if self.lacks_a_right() { "; grant lockkeeper that right, as its chart's profile does" } else { "" }
     }
 
     /// As metrics name it.
@@ -89,6 +92,10 @@ impl Stored {
         let object = serde_json::from_str(text).map_err(|error| odd(&error))?;
         let hub = serde_json::from_slice(&converted.json).map_err(|error| odd(&error))?;
         Ok(Self { version: converted.from, shape: converted.shape, object, hub })
+    }
+
+    pub fn uid(&self) -> &str {
+        member(&self.object, "/metadata/uid").as_str().unwrap_or_default()
     }
 
     pub fn resource_version(&self) -> &str {
@@ -250,10 +257,15 @@ impl Objects {
         Err(Failed::Refused { code: status.as_u16(), reason: said("reason"), message: said("message") })
     }
 
-    async fn look(&self) -> Version {
-        let version = served(&self.client).await;
+    /// Where that cannot be told, the version that was known stands until the next look.
+    async fn look(&self) -> Result<Version, Failed> {
+        let known = self.version.lock().map(|(version, _)| version);
+        let version = match served(&self.client).await {
+            Ok(version) => version,
+            Err(error) => known.ok_or(error)?,
+        };
         *self.version.lock() = Some((version, Instant::now()));
-        version
+        Ok(version)
     }
 
     async fn get(&self, plural: &str, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
@@ -261,13 +273,13 @@ impl Objects {
         let known = known.filter(|(version, asked)| *version == Version::V1beta1 || asked.elapsed() < LOOK);
         let version = match known {
             Some((version, _)) => version,
-            None => self.look().await,
+            None => self.look().await?,
         };
         match self.call(Method::GET, &path(version, plural, key), "", None).await {
             Ok(text) => Stored::read(&text).map(Some),
             // Of an object that is not there the API server says so; this is the path that is not.
             Err(Failed::Refused { code: 404, reason, .. }) if reason.is_empty() => {
-                self.look().await;
+                *self.version.lock() = None;
                 Err(Failed::Behind(format!("{} is not served any more", version.as_str())))
             }
             Err(error) if error.code() == 404 => Ok(None),
@@ -404,17 +416,16 @@ impl Objects {
 /// `Commission::run_namespace` reads it.
 const RUN_NAMESPACE: &str = "lockkeeper.kubernaut.ai/run-namespace";
 
-async fn served(client: &Client) -> Version {
-    loop {
-        match client.list_api_group_resources("kubernaut.ai/v1beta1").await {
-            Ok(found) => {
-                let served = |plural| found.resources.iter().any(|resource| resource.name == plural);
-                return if served(EXECUTIONS) && served(REQUESTS) { Version::V1beta1 } else { Version::V1alpha1 };
-            }
-            Err(kube::Error::Api(status)) if status.code == 404 => return Version::V1alpha1,
-            Err(error) => tracing::warn!(%error, "cannot ask which versions are served; asking again"),
+async fn served(client: &Client) -> Result<Version, Failed> {
+    let asked = tokio::time::timeout(CALL, client.list_api_group_resources("kubernaut.ai/v1beta1")).await;
+    match asked {
+        Ok(Ok(found)) => {
+            let served = |plural| found.resources.iter().any(|resource| resource.name == plural);
+            Ok(if served(EXECUTIONS) && served(REQUESTS) { Version::V1beta1 } else { Version::V1alpha1 })
         }
-        tokio::time::sleep(CALL / 2).await;
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Version::V1alpha1),
+        Ok(Err(error)) => Err(Failed::Away(format!("which versions are served: {error}"))),
+        Err(_) => Err(Failed::Away(format!("which versions are served: none within {CALL:?}"))),
     }
 }
 

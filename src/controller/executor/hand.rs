@@ -143,7 +143,7 @@ impl Hands<'_> {
         };
         let mut held = Held { stored, looked: None, deleted: None, starts: false };
         let visited = self.steps(key, &mut held).await;
-        if let Some(event) = self.complaints.hear(key, &visited, &self.retries) {
+        if let Some(event) = self.complaints.hear(key, held.stored.uid(), &visited, &self.retries) {
             self.objects.tell(&held.stored, &event).await;
         }
         visited

@@ -202,12 +202,12 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
         None => {
             let message =
                 format!("{run} is on this target and does not say whose it is; when it is gone this execution starts");
-            waits(commission, LOCKED, &message, None, now)
+            waits(commission, LOCKED, &message, unheard(seen, rules, now), now)
         }
         // It cannot be told as the duplicate of itself.
         Some(other) if !run.ended() && *other == commission.key => {
             let message = format!("{run} of an earlier execution of this name still goes on");
-            waits(commission, LOCKED, &message, None, now)
+            waits(commission, LOCKED, &message, unheard(seen, rules, now), now)
         }
         Some(other) if !run.ended() => write(StatusChange::duplicate(commission, other, run, now)),
         Some(_) => {

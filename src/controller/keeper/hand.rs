@@ -1,6 +1,6 @@
 //! Takes the steps that the plan says, one execution after the other: a count sees the one that was written before it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ use crate::telemetry::Telemetry;
 
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
+/// What could not be looked at is looked at again so soon.
+const SOON: Duration = Duration::from_secs(5);
 /// What was written is awaited in the index so often and so long; what comes later is counted later.
 const LOOK: Duration = Duration::from_millis(10);
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
@@ -68,20 +70,23 @@ struct Hand<'k> {
     complaints: Complaints,
 }
 
-/// Requests whose end was written, and the index has not heard of it yet: without them nothing can be counted.
+/// Requests whose end was written, and the index has not heard of it yet: without them their signal is not counted. By their
+/// names: the signal, and when it was written.
 #[derive(Default)]
-struct Unheard(Mutex<HashSet<ObjectKey>>);
+struct Unheard(Mutex<HashMap<ObjectKey, (Box<str>, Instant)>>);
 
 impl Unheard {
-    fn add(&self, request: ObjectKey) {
-        self.0.lock().insert(request);
+    fn add(&self, request: ObjectKey, signal: &str) {
+        self.0.lock().insert(request, (signal.into(), Instant::now()));
     }
 
-    /// One that is still to be heard of.
-    fn behind(&self, heard: impl Fn(&ObjectKey) -> bool) -> Option<ObjectKey> {
+    /// One of this signal that is still to be heard of. Where the index is as fresh as it has to be for a count, all that was
+    /// written longer ago was heard of, whatever became of it since.
+    fn behind(&self, signal: &str, fresh: Duration, heard: impl Fn(&ObjectKey) -> bool) -> Option<ObjectKey> {
         let mut all = self.0.lock();
-        all.retain(|request| !heard(request));
-        all.iter().next().cloned()
+        all.retain(|request, (_, written)| !heard(request) && written.elapsed() <= fresh);
+        let behind = all.iter().find(|(_, (of, _))| **of == *signal);
+        behind.map(|(request, _)| request.clone())
     }
 }
 
@@ -90,6 +95,12 @@ impl Hand<'_> {
         let queue = Queue::default();
         let mut changes = self.keeper.index.changes();
         let all = || self.keeper.index.execution_keys().into_iter().for_each(|key| queue.add_now(key));
+        let missing = async {
+            loop {
+                let again = if self.find_abandoned(&queue).await { RESYNC } else { SOON };
+                tokio::time::sleep(again).await;
+            }
+        };
         let listening = async {
             let mut resync = tokio::time::interval(RESYNC);
             loop {
@@ -99,14 +110,11 @@ impl Hand<'_> {
                         Some(Changed::Request(_) | Changed::Run { .. }) => {}
                         None => std::future::pending().await,
                     },
-                    _ = resync.tick() => {
-                        all();
-                        self.find_abandoned(&queue).await;
-                    }
+                    _ = resync.tick() => all(),
                 }
             }
         };
-        tokio::join!(listening, self.work(&queue));
+        tokio::join!(listening, missing, self.work(&queue));
     }
 
     async fn work(&self, queue: &Queue) {
@@ -119,6 +127,10 @@ impl Hand<'_> {
     async fn visit(&self, key: &ObjectKey) -> Result<(), Failed> {
         let index = &self.keeper.index;
         let Some(known) = index.execution(key) else { return self.gone(key).await };
+        let before = self.begun.lock().get(key).cloned();
+        if before.is_some_and(|before| before != known.parent.key()) {
+            self.gone(key).await?;
+        }
         if known.phase == ExecutionPhase::Running {
             self.begun.lock().insert(key.clone(), known.parent.key());
         } else {
@@ -129,7 +141,7 @@ impl Hand<'_> {
         }
         let Some(stored) = self.objects.execution(key).await? else { return Ok(()) };
         let visited = self.tell(key, &stored).await;
-        if let Some(event) = self.complaints.hear(key, &visited, &self.retries) {
+        if let Some(event) = self.complaints.hear(key, stored.uid(), &visited, &self.retries) {
             self.objects.tell(&stored, &event).await;
         }
         visited
@@ -166,31 +178,44 @@ impl Hand<'_> {
         }
         let Step::Write(change) = step else { return Ok(()) };
         let written = self.objects.write_leaves(&parent, &request, &change).await?;
-        self.told(&parent, &written, &change).await;
+        self.told(&facts, &written, &change).await;
         Ok(())
     }
 
-    /// Requests whose execution went while nobody led.
-    async fn find_abandoned(&self, queue: &Queue) {
+    /// Requests whose execution went while nobody led. False: one could not be looked at.
+    async fn find_abandoned(&self, queue: &Queue) -> bool {
+        let mut looked_at_all = true;
         while self.keeper.index.age().is_err() {
             tokio::time::sleep(LOOK * 10).await;
         }
         for parent in self.keeper.index.executing() {
-            let Ok(Some(request)) = self.objects.request(&parent).await else { continue };
+            let request = match self.objects.request(&parent).await {
+                Ok(Some(request)) => request,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(request = %parent, %error, "whether its execution is there is not known{}; looking again", error.advice());
+                    looked_at_all = false;
+                    continue;
+                }
+            };
             let Ok(facts) = RemediationRequest::from_json(&request.hub.to_string()) else { continue };
             let shown = Request { facts: &facts, hub: &request.hub };
             let Some(execution) = shown.execution().map(|name| parent.beside(name)) else { continue };
-            if self.keeper.index.execution(&execution).is_none() {
+            // One of that name may be another request's.
+            if self.keeper.index.execution(&execution).is_none_or(|known| known.parent.key() != parent) {
                 self.begun.lock().insert(execution.clone(), parent);
                 queue.add_now(execution);
             }
         }
+        looked_at_all
     }
 
     /// It was deleted; where it had begun, its request waits for an end that does not come.
     async fn gone(&self, key: &ObjectKey) -> Result<(), Failed> {
         let Some(parent) = self.begun.lock().get(key).cloned() else { return Ok(()) };
-        if self.objects.execution(key).await?.is_none()
+        let there = self.objects.execution(key).await?;
+        let there = there.and_then(|stored| WorkflowExecution::from_json(&stored.hub.to_string()).ok());
+        if there.is_none_or(|another| another.parent.key() != parent)
             && let Some(request) = self.objects.request(&parent).await?
         {
             let facts = readable(&parent, RemediationRequest::from_json(&request.hub.to_string()))?;
@@ -198,7 +223,7 @@ impl Hand<'_> {
             let shown = Request { facts: &facts, hub: &request.hub };
             if let Some(change) = abandoned(shown, key, failures, Timestamp::now()) {
                 let written = self.objects.write_leaves(&parent, &request, &change).await?;
-                self.told(&parent, &written, &change).await;
+                self.told(&facts, &written, &change).await;
             }
         }
         self.begun.lock().remove(key);
@@ -222,7 +247,8 @@ impl Hand<'_> {
         request: &RemediationRequest,
         target: Option<&TargetId>,
     ) -> Result<(usize, Arc<routing::History>), Failed> {
-        if let Some(request) = self.unheard.behind(|request| self.heard(request)) {
+        let fresh = self.keeper.policy.load().staleness.max.get();
+        if let Some(request) = self.unheard.behind(&request.fingerprint, fresh, |request| self.heard(request)) {
             return Err(Failed::Behind(format!("that {request} ended, which was written a moment ago")));
         }
         let soon = std::time::Instant::now() + Duration::from_secs(1);
@@ -231,7 +257,7 @@ impl Hand<'_> {
             .index
             .neighbours(&request.key, target, soon)
             .map_err(|error| Failed::Behind(error.to_string()))?;
-        if age > self.keeper.policy.load().staleness.max.get() {
+        if age > fresh {
             return Err(Failed::Behind(format!("an input was silent for {age:?}")));
         }
         let mut ended = request.clone();
@@ -241,7 +267,8 @@ impl Hand<'_> {
     }
 
     /// Says it to people, and waits until the index has heard it, so that the next count does.
-    async fn told(&self, key: &ObjectKey, written: &Stored, change: &StatusChange) {
+    async fn told(&self, request: &RemediationRequest, written: &Stored, change: &StatusChange) {
+        let key = &request.key;
         if let Some(event) = &change.event {
             tracing::info!(request = %key, event = event.reason, note = event.note, "status written");
             self.objects.tell(written, event).await;
@@ -249,16 +276,16 @@ impl Hand<'_> {
         if written.hub.pointer("/status/completedAt").is_none_or(Value::is_null) {
             return;
         }
-        self.unheard.add(key.clone());
+        self.unheard.add(key.clone(), &request.fingerprint);
         let end = Instant::now() + HEARD_WITHIN;
         while !self.heard(key) && Instant::now() < end {
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// The index knows that it ended, or that it is gone.
+    /// The index knows that it ended; of one that it does not know it may still have to hear.
     fn heard(&self, request: &ObjectKey) -> bool {
-        self.keeper.index.request(request).is_none_or(|request| request.phase.terminal())
+        self.keeper.index.request(request).is_some_and(|request| request.phase.terminal())
     }
 }
 
@@ -270,15 +297,18 @@ fn readable<T>(key: &ObjectKey, read: Result<T, ReadError>) -> Result<T, Failed>
 mod tests {
     use super::*;
 
-    #[test]
-    fn nothing_is_counted_before_what_was_written_is_heard_of() {
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_counted_before_what_was_written_is_heard_of() {
         let key = |name: &str| ObjectKey { namespace: "payments".into(), name: name.into() };
-        let unheard = Unheard::default();
-        assert_eq!(unheard.behind(|_| false), None);
-        unheard.add(key("rr-1"));
-        unheard.add(key("rr-2"));
-        assert_eq!(unheard.behind(|request| *request == key("rr-1")), Some(key("rr-2")));
-        assert_eq!(unheard.behind(|_| false), Some(key("rr-2")), "what was heard of once is known");
-        assert_eq!(unheard.behind(|_| true), None);
+        let (unheard, fresh) = (Unheard::default(), Duration::from_secs(15));
+        let nothing = |_: &ObjectKey| false;
+        assert_eq!(unheard.behind("s", fresh, nothing), None);
+        unheard.add(key("rr-1"), "s");
+        unheard.add(key("rr-2"), "s");
+        assert_eq!(unheard.behind("s", fresh, |request| *request == key("rr-1")), Some(key("rr-2")));
+        assert_eq!(unheard.behind("s", fresh, nothing), Some(key("rr-2")), "what was heard of once is known");
+        assert_eq!(unheard.behind("another", fresh, nothing), None, "it counts nothing of that");
+        tokio::time::advance(fresh + Duration::from_millis(1)).await;
+        assert_eq!(unheard.behind("s", fresh, nothing), None, "the index is no older than that, or nothing is counted");
     }
 }

@@ -315,6 +315,16 @@ async fn who_is_told_to_stop_in_the_middle_of_a_renewal_gives_back_what_that_mad
     stop.cancel();
     leading.await.unwrap();
     assert_eq!(world.spec()["holderIdentity"], "");
+    // So it does where the write was to make it the leader.
+    let world = World::new(Some(json!({"holderIdentity": ""})));
+    *world.answers.lock() = Answers::Unheard;
+    let (stop, leading) = world.stand();
+    seconds(1).await;
+    assert_eq!((world.spec()["holderIdentity"].clone(), world.led.lock().len()), (json!("us"), 0));
+    *world.answers.lock() = Answers::Well;
+    stop.cancel();
+    leading.await.unwrap();
+    assert_eq!(world.spec()["holderIdentity"], "");
     // What another has taken meanwhile is that one's.
     let world = World::new(None);
     let (stop, leading) = world.stand();

@@ -4,8 +4,11 @@ use hyper::Response;
 
 use super::*;
 
+#[derive(Default)]
 struct World {
     serves_hub: Mutex<bool>,
+    /// Which versions there are it cannot say.
+    broken: Mutex<bool>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -22,6 +25,9 @@ impl World {
 
     fn answer(&self, path: &str) -> (u16, String) {
         self.asked.lock().push(path.to_owned());
+        if *self.broken.lock() && !path.contains("/namespaces/") {
+            return (500, json!({"kind": "Status", "status": "Failure", "code": 500, "message": "m"}).to_string());
+        }
         if path.contains("v1beta1") && !*self.serves_hub.lock() {
             return (404, "404 page not found".to_owned());
         }
@@ -50,7 +56,7 @@ impl World {
 
 #[tokio::test(start_paused = true)]
 async fn the_better_version_is_looked_for_once_a_minute_and_kept_until_it_is_served_no_more() {
-    let world = Arc::new(World { serves_hub: Mutex::new(false), asked: Mutex::default() });
+    let world = Arc::new(World::default());
     let (objects, key) = (world.objects(), ObjectKey { namespace: "n".into(), name: "we".into() });
     let get = async || objects.execution(&key).await.map(|found| found.is_some()).map_err(|error| error.to_string());
     let pass = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
@@ -64,6 +70,38 @@ async fn the_better_version_is_looked_for_once_a_minute_and_kept_until_it_is_ser
     assert_eq!((get().await, world.asked()), (Ok(false), vec!["v1beta1"]));
     *world.serves_hub.lock() = false;
     assert_eq!(get().await, Err("not known yet: v1beta1 is not served any more".to_owned()));
-    assert_eq!(world.asked(), ["v1beta1", "versions"]);
-    assert_eq!((get().await, world.asked()), (Ok(false), vec!["v1alpha1"]));
+    assert_eq!(world.asked(), ["v1beta1"]);
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["versions", "v1alpha1"]));
+    // Nobody knows whether there is a better one, and there is no worse one.
+    *world.broken.lock() = true;
+    pass(60).await;
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["versions", "v1alpha1"]));
+    assert_eq!((get().await, world.asked()), (Ok(false), vec!["v1alpha1"]), "it is not asked each time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_it_is_known_which_versions_are_served_nothing_is_asked_for() {
+    let world = Arc::new(World::default());
+    *world.broken.lock() = true;
+    let (objects, key) = (world.objects(), ObjectKey { namespace: "n".into(), name: "we".into() });
+    let told = objects.execution(&key).await.map(drop).unwrap_err().to_string();
+    assert!(told.starts_with("no answer: which versions are served: "), "{told}");
+    assert_eq!(world.asked(), ["versions"]);
+    *world.broken.lock() = false;
+    assert!(objects.execution(&key).await.unwrap().is_none());
+}
+
+#[test]
+fn only_rbac_tells_of_a_right() {
+    let refused =
+        |code, message: &str| Failed::Refused { code, reason: "Forbidden".to_owned(), message: message.to_owned() };
+    let rbac = "workflowexecutions.kubernaut.ai \"we\" is forbidden: User \"u\" cannot patch resource \"workflowexecutions\" in API group \"kubernaut.ai\" in the namespace \"n\"";
+    assert!(refused(403, rbac).lacks_a_right());
+    for (code, message) in [
+        (403, "admission webhook \"guard.lockkeeper.kubernaut.ai\" denied the request: FailureImmutable: no"),
+        (403, "pods \"p\" is forbidden: exceeded quota: team"),
+        (422, rbac),
+    ] {
+        assert_eq!((refused(code, message).lacks_a_right(), refused(code, message).advice()), (false, ""), "{message}");
+    }
 }

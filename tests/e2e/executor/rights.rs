@@ -48,7 +48,9 @@ async fn a_right_that_is_missing_is_said_on_the_execution_once() {
         if notes.is_empty() { Err(stage.gate.process.log_tail(9)) } else { Ok(notes) }
     })
     .await;
-    for part in ["cannot patch resource \"workflowexecutions\"", "; grant lockkeeper that right, as its chart does; "] {
+    for part in
+        ["cannot patch resource \"workflowexecutions\"", "; grant lockkeeper that right, as its chart's profile does; "]
+    {
         assert!(said[0].contains(part), "{said:?}");
     }
     eventually("it is tried again", LATER, || async {
