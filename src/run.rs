@@ -93,15 +93,25 @@ pub async fn serve(plan: Plan) -> anyhow::Result<()> {
         axum::serve(admin_socket, admin_router(admin)).with_graceful_shutdown(admin_stop.clone().cancelled_owned());
     let chores = chores(plan.config_file, policy, rules, staleness, telemetry.clone());
 
+    // Where a loop breaks, what is under way is finished as if the process were told to end.
+    let hand = async {
+        let led = hand.await;
+        if led.is_err() {
+            stop.cancel();
+        }
+        led
+    };
+    let mut led = Ok(());
     tokio::select! {
         // Probes answer until the last review is answered and the leader's lease is given back.
-        outcome = async { tokio::try_join!(async { serving.await; Ok(()) }, hand) } => { outcome?; admin_stop.cancel(); }
+        ((), outcome) = async { tokio::join!(serving, hand) } => { led = outcome; admin_stop.cancel(); }
         outcome = async { probing.await } => outcome.context("the admin port failed")?,
         () = sources => anyhow::bail!("what feeds the index has ended; this process would only grow stale"),
         () = chores => {}
         () = async { ended().await; tracing::info!("told to end; finishing what is under way"); stop.cancel(); std::future::pending().await } => {}
     }
     telemetry.flush();
+    led?;
     tracing::info!("ended");
     Ok(())
 }
@@ -168,11 +178,15 @@ fn hand(
 async fn unbroken(leading: JoinHandle<()>, stop: CancellationToken) -> anyhow::Result<()> {
     match leading.await {
         Ok(()) if stop.is_cancelled() => Ok(()),
+        Err(error) if stop.is_cancelled() => {
+            tracing::error!(%error, "one of the leader's loops broke while it was told to end");
+            Ok(())
+        }
         Ok(()) => {
             anyhow::bail!("the leader's loops have ended, and nobody told them to; this process ends to begin anew")
         }
         Err(error) => anyhow::bail!(
-            "one of the leader's loops broke: {error}; this process ends to begin anew, and until then another replica leads"
+            "one of the leader's loops broke: {error}; this process ends to begin anew; once its lease has run out, another one leads"
         ),
     }
 }
@@ -369,6 +383,7 @@ mod tests {
         let ended = unbroken(tokio::spawn(std::future::ready(())), stop.clone()).await;
         assert!(ended.unwrap_err().to_string().contains("nobody told them to"));
         stop.cancel();
-        assert!(unbroken(tokio::spawn(std::future::ready(())), stop).await.is_ok());
+        assert!(unbroken(tokio::spawn(std::future::ready(())), stop.clone()).await.is_ok());
+        assert!(unbroken(tokio::spawn(async { panic!("late") }), stop).await.is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! Stands between lockkeeper and the API server: counts what is asked, withholds an answer so that the process can be killed
 //! there, and cuts the connection.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,11 +21,28 @@ use tokio::sync::watch;
 use crate::stage::GATE;
 use crate::support::ApiServer;
 
-/// Where an answer is withheld: of the call of this number, before the API server is asked, or after.
+/// Where an answer is withheld: of so many calls of one kind the one of this number. Two loops go side by side, so that the
+/// number of a call among all says little.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub side: Side,
+    /// As [`kind`] has it.
+    pub kind: String,
+    pub number: usize,
+}
+
+/// Before the API server is asked, or after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    Before(usize),
-    After(usize),
+pub enum Side {
+    Before,
+    After,
+}
+
+/// What a call does, whichever object it is about: `PATCH workflowexecutions/status`.
+pub fn kind(method: &str, path: &str) -> String {
+    let path = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
+    let path: Vec<_> = path.enumerate().filter(|(at, _)| *at != 1).map(|(_, part)| part).collect();
+    format!("{method} {}", path.join("/"))
 }
 
 /// Of one of the executor's own calls: its method, its path, and how it was answered.
@@ -32,6 +50,8 @@ pub enum Fault {
 pub struct Call {
     pub method: String,
     pub path: String,
+    pub body: String,
+    /// 0: it was not answered.
     pub code: u16,
 }
 
@@ -44,8 +64,10 @@ struct Inner {
     client: Client,
     calls: Mutex<Vec<Call>>,
     fault: Mutex<Option<Fault>>,
-    asked: Mutex<usize>,
+    /// By kind.
+    asked: Mutex<HashMap<String, usize>>,
     tripped: AtomicBool,
+    tripped_by: Mutex<Option<String>>,
     cut: watch::Sender<bool>,
     held_up: watch::Sender<bool>,
     waiting: AtomicUsize,
@@ -70,6 +92,7 @@ impl Proxy {
             fault: Mutex::default(),
             asked: Mutex::default(),
             tripped: AtomicBool::new(false),
+            tripped_by: Mutex::default(),
             cut: watch::Sender::new(false),
             held_up: watch::Sender::new(false),
             waiting: AtomicUsize::new(0),
@@ -79,9 +102,9 @@ impl Proxy {
         Self { kubeconfig, inner }
     }
 
-    /// From the next call on, which is number 0.
+    /// From the next call on, which is number 0 of its kind.
     pub fn arm(&self, fault: Option<Fault>) {
-        *self.inner.asked.lock() = 0;
+        self.inner.asked.lock().clear();
         *self.inner.fault.lock() = fault;
         self.inner.tripped.store(false, Ordering::SeqCst);
     }
@@ -89,6 +112,11 @@ impl Proxy {
     /// An answer is being withheld.
     pub fn tripped(&self) -> bool {
         self.inner.tripped.load(Ordering::SeqCst)
+    }
+
+    /// The kind of the call whose answer was withheld last, since this was asked last.
+    pub fn tripped_by(&self) -> Option<String> {
+        self.inner.tripped_by.lock().take()
     }
 
     /// What was asked since this was asked last.
@@ -138,18 +166,27 @@ async fn pass(State(proxy): State<Arc<Inner>>, request: Request) -> Response {
         let _ = held_up.wait_for(|held_up| !held_up).await;
         proxy.waiting.fetch_sub(1, Ordering::SeqCst);
     }
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let kind = kind(&method, &path);
     let number = is_step(&request).then(|| {
         let mut asked = proxy.asked.lock();
+        let asked = asked.entry(kind.clone()).or_default();
         *asked += 1;
         *asked - 1
     });
-    let fault = *proxy.fault.lock();
-    let withheld = |at: fn(usize) -> Fault| number.is_some_and(|number| fault == Some(at(number)));
-    if withheld(Fault::Before) {
-        proxy.tripped.store(true, Ordering::SeqCst);
+    let fault = proxy.fault.lock().clone();
+    let withheld = |side: Side| {
+        let met = |fault: &Fault| fault.side == side && fault.kind == kind && number == Some(fault.number);
+        let met = fault.as_ref().is_some_and(met);
+        if met {
+            *proxy.tripped_by.lock() = Some(kind.clone());
+            proxy.tripped.store(true, Ordering::SeqCst);
+        }
+        met
+    };
+    if withheld(Side::Before) {
         return std::future::pending().await;
     }
-    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let (mut parts, body) = request.into_parts();
     for header in ["host", "connection", "accept-encoding"] {
         parts.headers.remove(header);
@@ -157,17 +194,17 @@ async fn pass(State(proxy): State<Arc<Inner>>, request: Request) -> Response {
     let body = body.collect().await.unwrap().to_bytes();
     let asked = axum::http::Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
     // What was sent arrives, and is counted, also where the asker is gone by then.
-    let inner = proxy.clone();
+    let (inner, body) = (proxy.clone(), String::from_utf8_lossy(&body).into_owned());
+    let call = Call { method: method.clone(), path: path.clone(), body, code: 0 };
     let passed = tokio::spawn(async move {
         let answer = inner.client.send(asked).await.unwrap();
         if number.is_some() {
-            inner.calls.lock().push(Call { method, path, code: answer.status().as_u16() });
+            inner.calls.lock().push(Call { code: answer.status().as_u16(), ..call });
         }
         answer
     });
     let answer = passed.await.unwrap();
-    if withheld(Fault::After) {
-        proxy.tripped.store(true, Ordering::SeqCst);
+    if withheld(Side::After) {
         return std::future::pending().await;
     }
     if *cut.borrow() {
