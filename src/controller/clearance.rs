@@ -102,3 +102,65 @@ async fn visit(objects: &Objects, refused: &Refused, key: &ObjectKey, stored: &S
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An execution that failed at work, and whose annotation asks for a clearance.
+    fn asks(version: &str) -> Value {
+        json!({
+            "apiVersion": "kubernaut.ai/v1beta1", "kind": "WorkflowExecution",
+            "metadata": {"namespace": "n", "name": "we", "uid": "u", "resourceVersion": version, "annotations": {
+                "lockkeeper.kubernaut.ai/clear": "looked", "lockkeeper.kubernaut.ai/cleared-by": "admin"}},
+            "spec": {"remediationRequestRef": {"name": "rr"}, "target": {"kind": "Node", "name": "w"}},
+            "status": {"phase": "Failed", "failure": {"reason": "TaskFailed", "wasExecutionFailure": true}},
+        })
+    }
+
+    #[tokio::test]
+    async fn what_a_webhook_refuses_is_said_once_for_each_wish_and_a_missing_right_is_tried_again() {
+        let denied = "admission webhook \"w\" denied the request: no";
+        let right = "we is forbidden: User \"u\" cannot patch resource \"workflowexecutions/status\"";
+        for (message, outcomes, said) in
+            [(denied, ["left_alone", "settled", "left_alone"], 2), (right, ["retried", "retried", "retried"], 0)]
+        {
+            let (events, version) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new("1")));
+            let (told, now) = (events.clone(), version.clone());
+            let service = tower::service_fn(move |request: Request<Body>| {
+                let path = request.uri().path().to_owned();
+                let (code, answer) = match (request.method().as_str(), path.ends_with("/events")) {
+                    ("POST", true) => {
+                        *told.lock() += 1;
+                        (201, json!({}))
+                    }
+                    ("PATCH", _) => {
+                        (403, json!({"kind": "Status", "reason": "Forbidden", "message": message, "code": 403}))
+                    }
+                    _ if path.contains("/namespaces/") => (200, asks(*now.lock())),
+                    _ => {
+                        let resource = |name: &str| json!({"name": name, "singularName": "", "namespaced": true, "kind": "K", "verbs": []});
+                        let all = ["workflowexecutions", "remediationrequests"].map(resource);
+                        (200, json!({"kind": "APIResourceList", "groupVersion": "g/v", "resources": all}))
+                    }
+                };
+                let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+                std::future::ready(Ok::<_, std::convert::Infallible>(answer.unwrap()))
+            });
+            let objects = Objects::of("clearance", Client::new(service, "n"), "us");
+            let (refused, key) = (Refused::default(), ObjectKey { namespace: "n".into(), name: "we".into() });
+            let clear = async || {
+                let stored = objects.execution(&key).await.unwrap().unwrap();
+                visit(&objects, &refused, &key, &stored).await.map_or_else(|error| error.outcome(), |()| "settled")
+            };
+            let first = [clear().await, clear().await];
+            *version.lock() = "2";
+            assert_eq!([first[0], first[1], clear().await], outcomes, "{message}");
+            assert_eq!(*events.lock(), said, "{message}");
+        }
+    }
+}
