@@ -568,6 +568,14 @@ fn serve_refuses_what_it_cannot_serve() {
         lockkeeper(&["serve", "--state", "examples/state", "--tls-dir", certs.to_str().unwrap(), "--listen", &address]);
     assert_eq!(output.status.code(), Some(2));
     assert!(last(&output).contains(&format!("cannot listen on {address} (--listen)")), "{}", last(&output));
+    for (name, line) in [("loops.executor", "executor: true"), ("loops.routingKeeper", "routingKeeper: true")] {
+        let config = folder.path().join("config.txt");
+        std::fs::write(&config, format!("loops: {{{line}}}\n")).unwrap();
+        let config = ["--state", "examples/state", "--config", config.to_str().unwrap()];
+        let output = lockkeeper(&[&serve[..], &config].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(last(&output).contains(&format!("{name}: a folder of manifests")), "{}", last(&output));
+    }
 }
 
 /// A failed run of one task, as kubectl prints it.

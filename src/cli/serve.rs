@@ -81,6 +81,13 @@ impl Serve {
     pub fn run(self) -> anyhow::Result<Ended> {
         telemetry::init_log(self.log_format);
         let settings = Settings::load(self.config.as_deref(), crate::config::environment())?;
+        let loops = &settings.loops;
+        if self.state.is_some() && (loops.executor || loops.routing_keeper) {
+            let named = if loops.executor { "loops.executor" } else { "loops.routingKeeper" };
+            anyhow::bail!(
+                "{named}: a folder of manifests (--state) has nothing to write to; leave it out, or leave out --state"
+            );
+        }
         let pair = self.pair()?;
         super::runtime()?.block_on(async {
             let source = match self.state {

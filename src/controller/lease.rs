@@ -95,7 +95,21 @@ impl Candidate {
             let began = Instant::now();
             match self.attempt(sight, began + self.timing.renew_within).await {
                 Ok(true) => return began,
-                Ok(false) => told.clear(),
+                // Who leads is worth a word where it is another one than before.
+                Ok(false) => {
+                    let seen = sight.as_ref().and_then(|sight| sight.lease.spec.as_ref());
+                    let holder = seen.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+                    if holder != told {
+                        let seconds = seen.and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
+                        tracing::info!(
+                            lease = self.lease,
+                            holder,
+                            seconds,
+                            "another one leads; this one does when the lease has not changed for so long"
+                        );
+                        told = holder;
+                    }
+                }
                 Err(error) => {
                     let error = error.to_string();
                     if error != told {

@@ -136,9 +136,7 @@ pub(super) fn recommendation(reason: Reason) -> &'static str {
     match reason {
         Reason::OomKilled => "raise the memory limit of the step, or let it do less at once.",
         Reason::DeadlineExceeded => "look at what it waited for; then raise the timeout or take a faster variant.",
-        Reason::Forbidden => {
-            "grant the workflow's service account what the message names, or change what the policy refuses."
-        }
+        Reason::Forbidden => "grant whom the message names what it names, or change what the policy refuses.",
         Reason::ResourceExhausted => {
             "free or raise the quota, or the node resource, that the message names; then try again."
         }

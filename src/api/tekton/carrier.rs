@@ -166,6 +166,13 @@ impl Carrier {
                 None if job.complete => {
                     Condition { status: Status::True, reason: "Completed".into(), ..Condition::default() }
                 }
+                None if job.suspended => Condition {
+                    reason: "Suspended".into(),
+                    message:
+                        "somebody suspended it: nothing of it is at work, and no deadline runs, until it is resumed"
+                            .into(),
+                    ..Condition::default()
+                },
                 None => Condition { reason: if job.pods > 0 { "Running" } else { "" }.into(), ..Condition::default() },
             },
         }

@@ -32,6 +32,8 @@ pub struct Job {
     pub pods: i64,
     /// It was told to wait, now or before: then its Pods are deleted, and none of the counts tells of them any more.
     pub was_suspended: bool,
+    /// It waits now.
+    pub suspended: bool,
 }
 
 /// A Pod of a Job.
@@ -79,7 +81,7 @@ impl Job {
             let at = conditions.iter().position(|condition| condition.is(kind))?;
             Some(conditions.swap_remove(at).read())
         };
-        let was_suspended = take("Suspended").is_some();
+        let suspended = take("Suspended");
         let holds = Condition::succeeded;
         let (failed, complete) = (take("Failed").filter(holds), take("Complete").filter(holds));
         let end = complete.as_ref().or(failed.as_ref());
@@ -96,7 +98,8 @@ impl Job {
             // FailureTarget says the same while its last pods still end.
             failed: failed.or_else(|| take("FailureTarget").filter(holds)),
             pods,
-            was_suspended,
+            was_suspended: suspended.is_some(),
+            suspended: suspended.is_some_and(|suspended| suspended.succeeded()),
         })
     }
 

@@ -147,8 +147,9 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         Run::There(run) if run.is_of(owner(commission)) => Some(run),
         _ => None,
     };
-    // So was one that went: it is not done again.
-    if begun.is_none() && seen.memory.gone {
+    // So was one that went, and one that goes while we look: it is not done again.
+    let goes = matches!(seen.run, Run::Went(run) if run.is_of(owner(commission)));
+    if goes || begun.is_none() && seen.memory.gone {
         return went(seen, now);
     }
     if begun.is_none()
@@ -184,7 +185,7 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         return waits(commission, "RunsUnreadable", &message, now.checked_add(AGAIN).ok(), now);
     }
     if seen.leftovers {
-        let message = "parts of the run before it are still there; it starts when they are gone";
+        let message = "TaskRuns or Pods of the run before it are still there, by the labels tekton.dev/pipelineRun or job-name its own run's name; it starts when they are gone";
         return waits(commission, LOCKED, message, soon, now);
     }
     Step::Create(engine, run::carrier(engine, commission, target, namespace, now))
@@ -201,7 +202,7 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
     match &run.origin().execution {
         None => {
             let message =
-                format!("{run} is on this target and does not say whose it is; when it is gone this execution starts");
+                format!("{run} is on this target and does not say whose it is; delete it, and this execution starts");
             waits(commission, LOCKED, &message, unheard(seen, rules, now), now)
         }
         // It cannot be told as the duplicate of itself.
@@ -222,7 +223,7 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
                 let message = format!("the run on this target ({run}) ended, and its execution was not told yet");
                 return waits(commission, LOCKED, &message, now.checked_add(AGAIN).ok(), now);
             }
-            delete(run)
+            delete(run, false)
         }
     }
 }
@@ -262,15 +263,17 @@ fn held(seen: &Seen<'_>, hold: &Hold, now: Timestamp) -> Step {
 
 /// Said once, and again where it is something else.
 fn waits(commission: &Commission, reason: &str, message: &str, until: Option<Timestamp>, now: Timestamp) -> Step {
-    let said = commission.progress.conditions.iter().any(|condition| {
-        condition["type"] == "Admitted"
-            && condition["status"] == "False"
-            && condition["reason"] == reason
-            && condition["message"] == message
+    let held = commission.progress.conditions.iter().find(|condition| {
+        condition["type"] == "Admitted" && condition["status"] == "False" && condition["reason"] == reason
     });
     // No hold lasts longer than it may wait.
     let until = until.into_iter().chain(commission.deadline.filter(|deadline| *deadline > now)).min();
-    if said { Step::Rest(until) } else { write(StatusChange::held(commission, reason, message, now)) }
+    match held {
+        Some(held) if held["message"] == message => Step::Rest(until),
+        // Another one is in the way for the same reason: that is no event.
+        Some(_) => write(StatusChange { event: None, ..StatusChange::held(commission, reason, message, now) }),
+        None => write(StatusChange::held(commission, reason, message, now)),
+    }
 }
 
 fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
@@ -380,7 +383,7 @@ fn leave(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         Run::Unseen => Step::Look,
         // Until then something of it may be at work.
         Run::There(run) if run.is_of(owner(commission)) && run.deleting() => Step::Rest(unheard(seen, rules, now)),
-        Run::There(run) if run.is_of(owner(commission)) => delete(run),
+        Run::There(run) if run.is_of(owner(commission)) => delete(run, commission.deleting),
         Run::Absent | Run::Went(_) | Run::There(_) => Step::Release,
     }
 }
@@ -404,12 +407,20 @@ pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, 
         let message = format!("{kind}s cannot be created yet ({message}): {advice}, and this execution starts");
         return waits(commission, missing, &message, now.checked_add(AGAIN).ok(), now);
     }
+    if code == 403 && message.contains("is being terminated") {
+        let message =
+            format!("its run cannot be created ({message}): once the namespace is there anew, this execution starts");
+        return waits(commission, "NamespaceTerminating", &message, now.checked_add(AGAIN).ok(), now);
+    }
     let found = failure::of_refusal(code, reason, message);
     write(StatusChange::failed(commission, &Account::Failed(found), None, now))
 }
 
-fn delete(run: &Carrier) -> Step {
-    let foreground = run.goes_on() || run.has_open_parts();
+/// `in_haste`: it may have ended a moment ago, and Tekton ends a TaskRun before its Pod.
+fn delete(run: &Carrier, in_haste: bool) -> Step {
+    // A Job ends after its Pods, known or not.
+    let unknown = run.engine() == Engine::Tekton && run.has_unknown_parts();
+    let foreground = in_haste || run.goes_on() || run.has_open_parts() || unknown;
     Step::Delete { engine: run.engine(), run: run.key().clone(), uid: run.uid().into(), foreground }
 }
 

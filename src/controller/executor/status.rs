@@ -52,7 +52,7 @@ impl StatusChange {
     pub(super) fn progress(commission: &Commission, run: &Carrier, now: Timestamp) -> Option<Self> {
         let mut told = execution(run);
         let mut conditions = Conditions::of(commission, now);
-        if run.started().is_some() {
+        if run.started().is_some() || !run.condition().message.is_empty() {
             let message = Some(run.condition().message).filter(|message| !message.is_empty());
             let message = message.unwrap_or_else(|| format!("{run} is at work").into());
             conditions.say("ExecutionRunning", true, "ExecutionStarted", &message);

@@ -214,8 +214,12 @@ impl Hand<'_> {
     async fn gone(&self, key: &ObjectKey) -> Result<(), Failed> {
         let Some(parent) = self.begun.lock().get(key).cloned() else { return Ok(()) };
         let there = self.objects.execution(key).await?;
-        let there = there.and_then(|stored| WorkflowExecution::from_json(&stored.hub.to_string()).ok());
-        if there.is_none_or(|another| another.parent.key() != parent)
+        // One that cannot be read is there, and nobody knows whose it is.
+        let another = |stored: Stored| {
+            let read = WorkflowExecution::from_json(&stored.hub.to_string());
+            read.is_ok_and(|another| another.parent.key() != parent)
+        };
+        if there.is_none_or(another)
             && let Some(request) = self.objects.request(&parent).await?
         {
             let facts = readable(&parent, RemediationRequest::from_json(&request.hub.to_string()))?;

@@ -93,7 +93,9 @@ pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
     let Some(request) = seen.request else { return Step::Rest };
     let execution = seen.execution;
     let parent = &execution.parent;
-    let another = parent.uid.as_deref().is_some_and(|uid| uid != &*request.facts.uid);
+    // A request comes before its execution: one that came later has its name from one that is gone.
+    let later = request.facts.created.zip(execution.created).is_some_and(|(request, execution)| request > execution);
+    let another = later || parent.uid.as_deref().is_some_and(|uid| uid != &*request.facts.uid);
     if another || request.facts.deleting || seen.other.is_some() || settled(execution, Some(request.facts)) {
         return Step::Rest;
     }

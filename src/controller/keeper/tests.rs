@@ -315,3 +315,19 @@ fn what_a_person_cleared_is_not_waited_for() {
     assert_eq!(wait(&scene(cleared).counted(1, 1)), None);
     assert!(wait(&scene(failed(false)).counted(1, 1)).is_some());
 }
+
+#[test]
+fn a_request_that_came_after_the_execution_is_not_its_own() {
+    for (created, own) in
+        [("2026-01-05T09:49:59Z", true), ("2026-01-05T09:50:00Z", true), ("2026-01-05T09:50:01Z", false)]
+    {
+        for status in
+            [json!({"phase": "Running"}), json!({"phase": "Completed", "completionTime": ENDED}), failed(false)]
+        {
+            let mut told = scene(status).counted(1, 1);
+            told.execution["spec"]["remediationRequestRef"] = json!({"name": "rr-1"});
+            told.request.as_mut().unwrap()["metadata"]["creationTimestamp"] = json!(created);
+            assert_eq!(told.step() != Step::Rest, own, "{created}");
+        }
+    }
+}

@@ -248,13 +248,13 @@ fn what_is_said_already_is_not_said_again() {
     let is_kept =
         "the run of the last workflow on this target (PipelineRun runs/wfe-x) is kept until 2026-01-05T10:00:50Z";
     let whose =
-        "PipelineRun runs/wfe-x is on this target and does not say whose it is; when it is gone this execution starts";
+        "PipelineRun runs/wfe-x is on this target and does not say whose it is; delete it, and this execution starts";
     check(vec![
         (status("TargetLocked", is_kept), Run::There(&kept), NOTHING, "rest until 50"),
         (status("TargetLocked", whose), Run::There(&nobodys), NOTHING, "rest"),
         (status("ResourceBusy", whose), Run::There(&nobodys), NOTHING, "write Pending Held"),
         // The one before is gone, and this one came.
-        (status("TargetLocked", is_kept), Run::There(&nobodys), NOTHING, "write Pending Held"),
+        (status("TargetLocked", is_kept), Run::There(&nobodys), NOTHING, "write Pending"),
     ]);
 }
 
@@ -571,8 +571,20 @@ fn a_target_is_locked_for_both_engines() {
 #[test]
 fn what_an_earlier_run_left_behind_is_waited_for() {
     let step = |status: Value, leftovers| knowing(json!({"status": status}), ABSENT, |seen| Seen { leftovers, ..seen });
-    let waits = "parts of the run before it are still there; it starts when they are gone";
+    let waits = "TaskRuns or Pods of the run before it are still there, by the labels tekton.dev/pipelineRun or job-name its own run's name; it starts when they are gone";
     assert_eq!(step(json!({}), true), "write Pending Held");
     assert_eq!(step(said("TargetLocked", waits), true), "rest until 1");
     assert_eq!(step(json!({}), false), format!("create {}", run::name("payments/Deployment/api")));
+}
+
+#[test]
+fn a_namespace_that_is_being_deleted_is_waited_for() {
+    let message = "pipelineruns.tekton.dev \"wfe-x\" is forbidden: unable to create new content in namespace runs because it is being terminated";
+    let Step::Write(change) = refused(&execution(json!({})), 403, "Forbidden", message, now()) else {
+        unreachable!("a write")
+    };
+    assert_eq!(
+        (member(&change, "phase"), &member(&change, "conditions")[0]["reason"]),
+        (json!("Pending"), &json!("NamespaceTerminating"))
+    );
 }

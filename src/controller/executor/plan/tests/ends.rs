@@ -128,10 +128,16 @@ fn what_may_be_at_work_goes_before_its_run_does() {
     let over = |task: &Arc<TaskRun>| Carrier::Pipeline(run("False", "Cancelled", -70, &["a"]), vec![task.clone()]);
     let working = job(&json!({"active": 1}));
     let deleted = || json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": "Running"}});
+    let rested = || json!({"status": {"phase": "Failed", "completionTime": stamp(-70)}});
+    let unknown = Carrier::Pipeline(run("False", "Cancelled", -70, &["a"]), Vec::new());
     check(vec![
         (deleted(), Run::There(&run_of("we-1", "u-1", &going())), NOTHING, "delete wfe-x r-1 and wait"),
         (deleted(), Run::There(&over(&goes_on)), NOTHING, "delete wfe-x r-1 and wait"),
-        (deleted(), Run::There(&over(&done)), NOTHING, "delete wfe-x r-1"),
+        // Tekton ends a TaskRun before its Pod.
+        (deleted(), Run::There(&over(&done)), NOTHING, "delete wfe-x r-1 and wait"),
+        (deleted(), Run::There(&unknown), NOTHING, "delete wfe-x r-1 and wait"),
+        (rested(), Run::There(&unknown), NOTHING, "delete wfe-x r-1 and wait"),
+        (rested(), Run::There(&over(&done)), NOTHING, "delete wfe-x r-1"),
         (deleted(), Run::There(&working), NOTHING, "delete wfe-x r-1 and wait"),
         (deleted(), Run::There(&leaving(&working)), NOTHING, "rest"),
         (deleted(), Run::There(&leaving(&run_of("we-9", "u-9", &going()))), NOTHING, "release"),

@@ -32,6 +32,7 @@ fn how_it_went_comes_with_the_stream() {
     let (ours, theirs) = (run_of("we-1", "u-1", &going()), run_of("we-9", "u-9", &going()));
     let step = |status, run| told(&Row { execution: status, hold: None, run: Run::Went(run), memory: NOTHING }.step());
     assert_eq!(step(phase("Running"), &ours), "rest until 1");
+    assert_eq!(step(json!({}), &ours), "rest until 1", "it was begun, and is not begun again");
     assert_eq!(step(phase("Running"), &theirs), "write Failed Unknown WorkflowFailed");
     assert_eq!(step(json!({"metadata": {"deletionTimestamp": stamp(-1)}}), &ours), "release");
     assert_eq!(step(json!({}), &theirs), format!("create {}", run::name("payments/Deployment/api")));
