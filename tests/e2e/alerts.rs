@@ -1,6 +1,6 @@
 //! docs/alerts.yaml: what it asks for is there when it happens (C-22).
 
-use kube::api::{DynamicObject, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::conversion::OLD;
@@ -74,7 +74,25 @@ async fn c_22_a_conversion_that_fails_is_seen_by_the_rules() {
     }
 }
 
-/// A leader that may read everything and change nothing: what it would start it tries again, what it would clear it leaves alone.
+/// Nobody clears anything, whoever may write a status.
+const NO_CLEARANCE: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-clearance}
+spec:
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [kubernaut.ai], apiVersions: ["*"], operations: [UPDATE], resources: [workflowexecutions/status]}
+  validations:
+    - {expression: "!has(object.status.blockClearance)", message: not here}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-clearance}
+spec: {policyName: no-clearance, validationActions: [Deny]}
+"#;
+
+/// A leader that may start nothing and clear nothing: what it lacks a right for it tries again, what a policy refuses it leaves alone.
 #[tokio::test]
 async fn a_loop_that_gets_nowhere_is_seen_by_the_rules() {
     let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
@@ -82,9 +100,11 @@ async fn a_loop_that_gets_nowhere_is_seen_by_the_rules() {
     stage::allow_reading(&server).await;
     runs::install_tekton(&server, "v1").await;
     runs::allow_reading_runs(&server).await;
-    let leases =
-        json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]});
-    server.cluster_role("leader", vec![serde_json::from_value(leases).unwrap()]).await.unwrap();
+    let rules = json!([
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+        {"apiGroups": ["kubernaut.ai"], "resources": ["workflowexecutions/status"], "verbs": ["patch"]},
+    ]);
+    server.cluster_role("leader", serde_json::from_value(rules).unwrap()).await.unwrap();
     server.grant(GATE, "leader").await.unwrap();
     let gate = stage::start_gate(&server, "loops: {executor: true}").await;
     gate.ready().await;
@@ -94,6 +114,13 @@ async fn a_loop_that_gets_nowhere_is_seen_by_the_rules() {
         world.execution(name, name, &world.target(name), Value::Null).await;
     }
     world.write_status("WorkflowExecution", "failed", stage::FAILED_RUNNING(&in_seconds(0))).await;
+    server.kubectl(ADMIN, &["apply", "-f", "-"], Some(NO_CLEARANCE)).await.expect_success();
+    let (api, dry) = (world.api("WorkflowExecution"), PatchParams { dry_run: true, ..PatchParams::default() });
+    eventually("the policy is in force", ACTION, || async {
+        let cleared = Patch::Merge(json!({"status": {"blockClearance": {"clearedBy": "a", "clearReason": "r", "clearMethod": "StatusField", "clearedAt": in_seconds(0)}}}));
+        api.patch_status("failed", &dry, &cleared).await.map_or_else(|_| Ok(()), |_| Err("it is not"))
+    })
+    .await;
     let clear = format!("lockkeeper.kubernaut.ai/clear={WORDS}");
     let annotations =
         ["annotate", "wfe", "failed", "-n", &world.namespace, &clear, "lockkeeper.kubernaut.ai/cleared-by=alice"];
