@@ -26,6 +26,19 @@ fn unprintable(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// The same within so many bytes.
+#[must_use]
+pub fn one_line_bytes(text: &str, max_bytes: usize) -> String {
+    let mut chars = text.chars().count().min(max_bytes);
+    loop {
+        let line = one_line(text, chars);
+        if line.len() <= max_bytes {
+            return line;
+        }
+        chars -= (line.len() - max_bytes).div_ceil(4);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -132,7 +132,7 @@ async fn a_kind_that_is_there_is_listed_before_the_first_verdict() {
     while_followed(V1, async |index, api| {
         pass(1).await;
         assert_eq!(standing(index), Some((Footing::Counts, 1)));
-        assert!(index.age().is_ok());
+        assert!(index.age().is_ok() && index.serves(Engine::Tekton));
         assert!(api.asked("/apis/tekton.dev/v1/namespaces/work/pipelineruns?") >= 2, "a list and a watch");
         assert_eq!(api.asked("limit=100"), 1);
         pass(60).await;
@@ -146,6 +146,7 @@ async fn a_kind_that_is_not_there_is_nothing_until_it_comes() {
     while_followed(NOTHING, async |index, api| {
         pass(1).await;
         assert_eq!((standing(index), index.age().is_ok()), (None, true));
+        assert!(!index.serves(Engine::Tekton));
         pass(60).await;
         assert!((20..=30).contains(&api.asked("")), "two small questions every five seconds");
         // It comes, and cannot be listed yet: the gate goes on as before.

@@ -138,6 +138,13 @@ impl Index {
         }
     }
 
+    /// Runs of this engine are served, as far as is known.
+    #[must_use]
+    pub fn serves(&self, engine: Engine) -> bool {
+        let runs = if engine == Engine::Tekton { Input::PipelineRuns } else { Input::Jobs };
+        self.pulses.lock().of(runs).footing != Footing::Absent
+    }
+
     /// Of the kinds of this engine, runs first, one that may not be read.
     #[must_use]
     pub fn unreadable(&self, engine: Engine) -> Option<Input> {

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::api::facts::Timestamp;
-use crate::line::one_line;
+use crate::line::one_line_bytes;
 use crate::status::whole_seconds;
 
-/// As the API server takes of an event.
-const NOTE_MAX_CHARS: usize = 1000;
+/// The API server takes 1024 bytes of an event.
+const NOTE_MAX_BYTES: usize = 1000;
 
 /// Members of a status and what they become; None: they go. What is not named stays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Event {
 
 impl Event {
     pub fn normal(reason: &'static str, note: &str) -> Self {
-        Self { warning: false, reason, note: one_line(note, NOTE_MAX_CHARS) }
+        Self { warning: false, reason, note: one_line_bytes(note, NOTE_MAX_BYTES) }
     }
 
     pub fn warning(reason: &'static str, note: &str) -> Self {
@@ -37,4 +37,22 @@ impl Event {
 /// As a status says it.
 pub fn time(at: Timestamp) -> Value {
     json!(whole_seconds(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_as_long_as_the_api_server_takes_it_whatever_is_written_in_it() {
+        for letter in ["x", "ж", "字", "🦀"] {
+            let note = Event::normal("r", &letter.repeat(2000)).note;
+            assert!(
+                note.len() <= NOTE_MAX_BYTES && note.len() > NOTE_MAX_BYTES - 10 && note.ends_with('…'),
+                "{letter}: {}",
+                note.len()
+            );
+        }
+        assert_eq!(Event::normal("r", "ж").note, "ж");
+    }
 }

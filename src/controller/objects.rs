@@ -355,11 +355,11 @@ impl Objects {
         Stored::read(&text)
     }
 
-    /// The text of the run of this name; None: it is not there.
+    /// The text of the run of this name; None: it is not there. A kind that is not served is another answer.
     pub async fn run(&self, engine: Engine, run: &ObjectKey) -> Result<Option<String>, Failed> {
         match self.call(Method::GET, &run_path(engine, run), "", None).await {
             Ok(text) => Ok(Some(text)),
-            Err(error) if error.code() == 404 => Ok(None),
+            Err(Failed::Refused { code: 404, reason, .. }) if !reason.is_empty() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -7,7 +7,7 @@ use super::warnings::Warning;
 use super::{Kind, Reason};
 use crate::api::duration::GoDuration;
 use crate::api::facts::{Cause, Timestamp, told};
-use crate::line::one_line;
+use crate::line::{one_line, one_line_bytes};
 
 /// A message stays under 1 kB.
 const MESSAGE_MAX_BYTES: usize = 1000;
@@ -24,7 +24,7 @@ impl Verdict {
         let what = format!("{}: {}{}{}", hold.reason, What(hold), Until(hold, self.at), HeldBy(hold));
         let full = format!("{what}{}", See { verdict: self, whole: true });
         let short = || format!("{what}{}", See { verdict: self, whole: false });
-        Some(one_line_bytes(&if full.len() <= MESSAGE_MAX_BYTES { full } else { short() }))
+        Some(one_line_bytes(&if full.len() <= MESSAGE_MAX_BYTES { full } else { short() }, MESSAGE_MAX_BYTES))
     }
 
     /// The warnings as one line each.
@@ -262,17 +262,6 @@ impl fmt::Display for Told<'_> {
                 }
             }
         }
-    }
-}
-
-fn one_line_bytes(text: &str) -> String {
-    let mut chars = text.chars().count().min(MESSAGE_MAX_BYTES);
-    loop {
-        let line = one_line(text, chars);
-        if line.len() <= MESSAGE_MAX_BYTES {
-            return line;
-        }
-        chars -= (line.len() - MESSAGE_MAX_BYTES).div_ceil(4);
     }
 }
 
@@ -536,11 +525,11 @@ mod tests {
     fn a_line_is_cut_at_a_character() {
         for n in 0..8 {
             let text = format!("{}{}", "x".repeat(n), "ü".repeat(600));
-            let line = one_line_bytes(&text);
+            let line = one_line_bytes(&text, MESSAGE_MAX_BYTES);
             assert!(line.len() <= MESSAGE_MAX_BYTES && line.len() > MESSAGE_MAX_BYTES - 8 && line.ends_with('…'));
         }
-        assert_eq!(one_line_bytes(&"x".repeat(1000)), "x".repeat(1000));
-        assert_eq!(one_line_bytes(&"x".repeat(1001)).len(), 1000);
-        assert!(one_line_bytes(&"ü".repeat(5000)).len() <= MESSAGE_MAX_BYTES);
+        assert_eq!(one_line_bytes(&"x".repeat(1000), MESSAGE_MAX_BYTES), "x".repeat(1000));
+        assert_eq!(one_line_bytes(&"x".repeat(1001), MESSAGE_MAX_BYTES).len(), 1000);
+        assert!(one_line_bytes(&"ü".repeat(5000), MESSAGE_MAX_BYTES).len() <= MESSAGE_MAX_BYTES);
     }
 }

@@ -308,6 +308,14 @@ impl Hands<'_> {
     /// What stands under the name of the run.
     async fn look(&self, commission: &Commission) -> Result<Option<Carrier>, Failed> {
         let (Some(key), engine) = (self.place(commission), plan::engine_of(commission)) else { return Ok(None) };
-        Ok(self.objects.run(engine, &key).await?.and_then(|text| Carrier::from_json(engine, &text)))
+        match self.objects.run(engine, &key).await {
+            Ok(found) => Ok(found.and_then(|text| Carrier::from_json(engine, &text))),
+            // An API server that starts may not know yet what it serves: it is believed where the index has come to believe it.
+            Err(error) if error.code() == 404 && self.executor.index.serves(engine) => {
+                Err(Failed::Behind(format!("{}s are not served at this moment", engine.kind())))
+            }
+            Err(error) if error.code() == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -588,3 +588,13 @@ fn a_namespace_that_is_being_deleted_is_waited_for() {
         (json!("Pending"), &json!("NamespaceTerminating"))
     );
 }
+
+#[test]
+fn what_waiting_changes_is_tried_again_and_the_rest_is_said() {
+    for code in [400, 403, 404, 413, 415, 422] {
+        assert!(is_final(code), "{code}");
+    }
+    for code in [0, 401, 409, 410, 429, 500, 503, 504] {
+        assert!(!is_final(code), "{code}");
+    }
+}
