@@ -403,7 +403,7 @@ async fn an_uninstall_leaves_crds_that_nobody_need_convert() {
     let refused = release.migrate(&["--to", OLD]).await.expect_failure();
     assert!(refused.stderr.contains("does not serve v1alpha1"), "{refused}");
     let names =
-        ["delete", "crd", "workflowexecutions.kubernaut.ai", "remediationrequests.kubernaut.ai", "--timeout=30s"];
+        ["delete", "crd", "workflowexecutions.kubernaut.ai", "remediationrequests.kubernaut.ai", "--timeout=120s"];
     release.server.kubectl(ADMIN, &names, None).await.expect_success();
 }
 
