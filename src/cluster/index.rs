@@ -141,7 +141,7 @@ impl Index {
     /// Runs of this engine are served, as far as is known.
     #[must_use]
     pub fn serves(&self, engine: Engine) -> bool {
-        let runs = if engine == Engine::Tekton { Input::PipelineRuns } else { Input::Jobs };
+        let [runs, _] = kinds(engine);
         self.pulses.lock().of(runs).footing != Footing::Absent
     }
 
@@ -149,11 +149,7 @@ impl Index {
     #[must_use]
     pub fn unreadable(&self, engine: Engine) -> Option<Input> {
         let mut pulses = *self.pulses.lock();
-        let kinds = match engine {
-            Engine::Tekton => [Input::PipelineRuns, Input::TaskRuns],
-            Engine::Job => [Input::Jobs, Input::Pods],
-        };
-        kinds.into_iter().find(|input| pulses.of(*input).footing == Footing::Denied)
+        kinds(engine).into_iter().find(|input| pulses.of(*input).footing == Footing::Denied)
     }
 
     /// The request of this name, where it is there and readable.
@@ -370,6 +366,14 @@ impl Index {
             oldest = oldest.max(age);
         }
         Ok(oldest)
+    }
+}
+
+/// An engine's runs and the parts of them.
+fn kinds(engine: Engine) -> [Input; 2] {
+    match engine {
+        Engine::Tekton => [Input::PipelineRuns, Input::TaskRuns],
+        Engine::Job => [Input::Jobs, Input::Pods],
     }
 }
 

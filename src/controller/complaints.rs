@@ -32,11 +32,12 @@ impl Complaints {
             Failed::Refused { .. } | Failed::Away(_) | Failed::Odd(_) => retries.failures(key) + 1 >= PATIENCE,
         };
         let mut told = self.0.lock();
-        let known = told.get(key).is_some_and(|known| known == uid);
-        (worth && !known).then(|| told.insert(key.clone(), uid.to_owned()));
-        (worth && !known).then(|| {
-            Event::warning("Retrying", &format!("{error}{}; it is tried again, later and later", error.advice()))
-        })
+        if !worth || told.get(key).is_some_and(|known| known == uid) {
+            return None;
+        }
+        told.insert(key.clone(), uid.to_owned());
+        let note = format!("{error}{}; it is tried again, later and later", error.advice());
+        Some(Event::warning("Retrying", &note))
     }
 }
 

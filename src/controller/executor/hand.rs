@@ -162,7 +162,7 @@ impl Hands<'_> {
                 return Ok(until);
             }
         }
-        // What is deleted may stay for a finalizer of others: asked for in a loop, it would not go sooner.
+        // A plan that goes round in circles is a fault of ours: it is not followed without an end.
         Err(Failed::Odd(format!("{STEPS} steps brought it to no rest")))
     }
 
@@ -256,8 +256,9 @@ impl Hands<'_> {
             (None, None) => Run::Unseen,
         };
         let verdict = self.verdict(commission, now);
-        let standing = if let Run::There(run) = run { Some(run) } else { beside };
-        let other = standing.and_then(|run| run.origin().execution.as_ref()).filter(|other| **other != commission.key);
+        let other = plan::standing(run, beside)
+            .and_then(|run| run.origin().execution.as_ref())
+            .filter(|other| **other != commission.key);
         let memory = place.as_ref().map(|place| index.memory(engine, place, plan::owner(commission)));
         let seen = Seen {
             commission,

@@ -140,15 +140,24 @@ pub(super) fn owner(commission: &Commission) -> Owner<'_> {
     Owner { key: &commission.key, uid, created: commission.created }
 }
 
+fn is_own(run: &Carrier, commission: &Commission) -> bool {
+    run.is_of(owner(commission))
+}
+
+/// What is there under the name of a run; where the execution's own engine has none, the other one's.
+pub(super) fn standing<'a>(run: Run<'a>, beside: Option<&'a Carrier>) -> Option<&'a Carrier> {
+    if let Run::There(run) = run { Some(run) } else { beside }
+}
+
 fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     // A run of ours that is there was begun before: what speaks against it now does not undo that.
     let begun = match seen.run {
-        Run::There(run) if run.is_of(owner(commission)) => Some(run),
+        Run::There(run) if is_own(run, commission) => Some(run),
         _ => None,
     };
     // So was one that went, and one that goes while we look: it is not done again.
-    let goes = matches!(seen.run, Run::Went(run) if run.is_of(owner(commission)));
+    let goes = matches!(seen.run, Run::Went(run) if is_own(run, commission));
     if goes || begun.is_none() && seen.memory.gone {
         return went(seen, now);
     }
@@ -172,9 +181,8 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if let Some(hold) = &verdict.hold {
         return held(seen, hold, now);
     }
-    let beside = seen.beside.filter(|run| !run.is_of(owner(commission)));
-    let standing = if let Run::There(run) = seen.run { Some(run) } else { beside };
-    if let Some(run) = standing {
+    let beside = seen.beside.filter(|run| !is_own(run, commission));
+    if let Some(run) = standing(seen.run, beside) {
         return in_the_way(seen, run, rules, now);
     }
     let (engine, namespace) = (engine_of(commission), commission.run_namespace.as_ref().unwrap_or(&rules.namespace));
@@ -284,7 +292,7 @@ fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
     let run = match seen.run {
         Run::Unseen => return Step::Look,
-        Run::There(run) if run.is_of(owner(commission)) => run,
+        Run::There(run) if is_own(run, commission) => run,
         _ => return went(seen, now),
     };
     let account = Account::of_carrier(run, seen.memory.ran);
@@ -294,7 +302,7 @@ fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     {
         return Step::Rest(Some(until));
     }
-    match ended(commission, &account, run, now) {
+    match end_of(commission, &account, run, now) {
         Some(change) => write(change),
         None => StatusChange::progress(commission, run, now).map_or(Step::Rest(unheard), write),
     }
@@ -308,7 +316,7 @@ fn unheard(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Option<Timestamp> 
 }
 
 /// None: it goes on.
-fn ended(commission: &Commission, account: &Account, run: &Carrier, now: Timestamp) -> Option<StatusChange> {
+fn end_of(commission: &Commission, account: &Account, run: &Carrier, now: Timestamp) -> Option<StatusChange> {
     match account {
         Account::Failed(_) => Some(StatusChange::failed(commission, account, Some(run), now)),
         Account::Succeeded => Some(StatusChange::completed(commission, run, now)),
@@ -322,11 +330,11 @@ fn went(seen: &Seen<'_>, now: Timestamp) -> Step {
     match seen.run {
         Run::Unseen => return Step::Look,
         // In a moment the stream says how it went.
-        Run::Went(run) if run.is_of(owner(commission)) => return Step::Rest(now.checked_add(SOON).ok()),
+        Run::Went(run) if is_own(run, commission) => return Step::Rest(now.checked_add(SOON).ok()),
         _ => {}
     }
     let last = memory.last.as_ref();
-    let told = last.and_then(|run| ended(commission, &Account::of_carrier(run, memory.ran), run, now));
+    let told = last.and_then(|run| end_of(commission, &Account::of_carrier(run, memory.ran), run, now));
     let ran = memory.ran || !memory.gone;
     let lost = || StatusChange::failed(commission, &Account::Failed(failure::of_gone(ran)), None, now);
     write(told.unwrap_or_else(lost))
@@ -369,7 +377,7 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
     match seen.run {
         // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
-        Run::There(run) if !run.ended() && run.is_of(owner(commission)) => Step::Rest(None),
+        Run::There(run) if !run.ended() && is_own(run, commission) => Step::Rest(None),
         _ => leave(seen, rules, now),
     }
 }
@@ -382,8 +390,8 @@ fn leave(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     match seen.run {
         Run::Unseen => Step::Look,
         // Until then something of it may be at work.
-        Run::There(run) if run.is_of(owner(commission)) && run.deleting() => Step::Rest(unheard(seen, rules, now)),
-        Run::There(run) if run.is_of(owner(commission)) => delete(run, commission.deleting),
+        Run::There(run) if is_own(run, commission) && run.deleting() => Step::Rest(unheard(seen, rules, now)),
+        Run::There(run) if is_own(run, commission) => delete(run, commission.deleting),
         Run::Absent | Run::Went(_) | Run::There(_) => Step::Release,
     }
 }

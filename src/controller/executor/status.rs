@@ -52,9 +52,10 @@ impl StatusChange {
     pub(super) fn progress(commission: &Commission, run: &Carrier, now: Timestamp) -> Option<Self> {
         let mut told = execution(run);
         let mut conditions = Conditions::of(commission, now);
-        if run.started().is_some() || !run.condition().message.is_empty() {
-            let message = Some(run.condition().message).filter(|message| !message.is_empty());
-            let message = message.unwrap_or_else(|| format!("{run} is at work").into());
+        // A Job that is suspended has no start any more, and something to say.
+        let said = Some(run.condition().message).filter(|message| !message.is_empty());
+        let at_work = || run.started().map(|_| format!("{run} is at work").into());
+        if let Some(message) = said.or_else(at_work) {
             conditions.say("ExecutionRunning", true, "ExecutionStarted", &message);
         }
         let same = commission.progress.execution == Value::Object(told.clone());

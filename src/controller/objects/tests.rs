@@ -9,6 +9,8 @@ struct World {
     serves_hub: Mutex<bool>,
     /// Which versions there are it cannot say.
     broken: Mutex<bool>,
+    /// Of runs it knows nothing.
+    unserved: Mutex<bool>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -28,7 +30,8 @@ impl World {
         if *self.broken.lock() && !path.contains("/namespaces/") {
             return (500, json!({"kind": "Status", "status": "Failure", "code": 500, "message": "m"}).to_string());
         }
-        if path.contains("v1beta1") && !*self.serves_hub.lock() {
+        let unknown = path.contains("/jobs/") && *self.unserved.lock();
+        if unknown || path.contains("v1beta1") && !*self.serves_hub.lock() {
             return (404, "404 page not found".to_owned());
         }
         if path.contains("/namespaces/") {
@@ -89,6 +92,15 @@ async fn before_it_is_known_which_versions_are_served_nothing_is_asked_for() {
     assert_eq!(world.asked(), ["versions"]);
     *world.broken.lock() = false;
     assert!(objects.execution(&key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_served_is_another_answer_than_a_run_that_is_not_there() {
+    let world = Arc::new(World::default());
+    let (objects, key) = (world.objects(), ObjectKey { namespace: "n".into(), name: "wfe-x".into() });
+    assert!(objects.run(Engine::Job, &key).await.unwrap().is_none());
+    *world.unserved.lock() = true;
+    assert_eq!(objects.run(Engine::Job, &key).await.unwrap_err().to_string(), "404 : 404 page not found");
 }
 
 #[test]

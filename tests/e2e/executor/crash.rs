@@ -86,12 +86,6 @@ impl Story {
     }
 }
 
-/// What one life cost, and whether its fault was met.
-struct Lived {
-    calls: Vec<Call>,
-    met: bool,
-}
-
 impl Bench {
     fn runs(&self, story: Story) -> &Api<DynamicObject> {
         if story.engine == Engine::Job { &self.jobs } else { &self.tekton.0 }
@@ -110,7 +104,14 @@ impl Bench {
 
     /// The life of one execution from its creation until its run is gone, nothing keeps it and its request has ended. `number`
     /// of this signal have ended so.
-    async fn live(&self, world: &World<'_>, story: Story, name: &str, number: usize, fault: Option<Fault>) -> Lived {
+    async fn live(
+        &self,
+        world: &World<'_>,
+        story: Story,
+        name: &str,
+        number: usize,
+        fault: Option<Fault>,
+    ) -> Vec<Call> {
         let target = world.target(name);
         request(world, name, "s").await;
         self.proxy.calls();
@@ -118,9 +119,8 @@ impl Bench {
         let executions = world.api_in(HUB, "WorkflowExecution");
         let candidate = serde_json::from_value(story.candidate(&world.namespace, name, &target)).unwrap();
         executions.create(&PostParams::default(), &candidate).await.unwrap();
-        let mut met = false;
         let ended = in_seconds(0);
-        let life = self.until_it_rests(world, story, name, &ended, &mut met);
+        let life = self.until_it_rests(world, story, name, &ended);
         let Ok((execution, request, uids)) = tokio::time::timeout(LIFE, life).await else {
             panic!(
                 "{name}, {fault:?}: no end within {LIFE:?}\n{:#?}\n{}",
@@ -159,25 +159,17 @@ impl Bench {
         assert_eq!((count("POST", runs, 201), uids), (1, 1), "{fault:?}: {calls:#?}");
         let counts = |call: &&Call| call.code == 200 && call.body.contains("consecutiveFailureCount");
         assert_eq!(calls.iter().filter(counts).count(), 1, "{fault:?}: counted once: {calls:#?}");
-        Lived { calls, met }
+        calls
     }
 
     /// The status of the execution and that of its request once both have come to rest, and how many runs there were.
-    async fn until_it_rests(
-        &self,
-        world: &World<'_>,
-        story: Story,
-        name: &str,
-        ended: &str,
-        met: &mut bool,
-    ) -> (Value, Value, usize) {
+    async fn until_it_rests(&self, world: &World<'_>, story: Story, name: &str, ended: &str) -> (Value, Value, usize) {
         let (executions, requests) = (world.api_in(HUB, "WorkflowExecution"), world.api_in(HUB, "RemediationRequest"));
         let (runs, run) = (self.runs(story), run_name(&world.target(name)));
         let mut uids = std::collections::BTreeSet::new();
         loop {
             if self.proxy.tripped() {
                 self.kill().await;
-                *met = true;
             }
             let object = executions.get(name).await.unwrap();
             let there = runs.get_opt(&run).await.unwrap();
@@ -216,7 +208,7 @@ async fn request(world: &World<'_>, name: &str, signal: &str) {
 async fn killed_after_every_call(story: Story) {
     let Some(bench) = bench(BOTH).await else { return };
     let world = World::new(&bench.server, "crash").await;
-    let unharmed = bench.live(&world, story, "unharmed", 1, None).await.calls;
+    let unharmed = bench.live(&world, story, "unharmed", 1, None).await;
     let told: Vec<_> = unharmed.iter().map(|call| format!("{} {} {}", call.method, call.path, call.code)).collect();
     support::visible(&format!(
         "{story:?}: an execution and its request took {} calls:\n{}",
@@ -236,9 +228,10 @@ async fn killed_after_every_call(story: Story) {
     let mut killed = std::collections::BTreeSet::new();
     let mut kills = 0;
     for (number, fault) in faults.into_iter().enumerate() {
-        let lived = bench.live(&world, story, &format!("life-{number}"), number + 2, Some(fault)).await;
-        kills += usize::from(lived.met);
-        killed.extend(bench.proxy.tripped_by());
+        bench.live(&world, story, &format!("life-{number}"), number + 2, Some(fault)).await;
+        let by = bench.proxy.tripped_by();
+        kills += usize::from(by.is_some());
+        killed.extend(by);
     }
     support::visible(&format!("{story:?}: killed {kills} times, by {killed:?}"));
     let every: std::collections::BTreeSet<_> = numbers.into_keys().collect();
