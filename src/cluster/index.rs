@@ -183,6 +183,14 @@ impl Index {
         self.world.read().executions.keys()
     }
 
+    /// Every execution whose request this is.
+    #[must_use]
+    pub fn executions_of(&self, request: &ObjectKey) -> Vec<ObjectKey> {
+        let world = self.world.read();
+        let all = world.executions.all().filter(|execution| execution.parent.key() == *request);
+        all.map(|execution| execution.key.clone()).collect()
+    }
+
     /// Parts of an earlier run of this name are still there and in the way of a new one: what may be at work, whatever its
     /// engine; and Tekton takes a task by its name for the next run's. Only those count that say which run they are of.
     #[must_use]

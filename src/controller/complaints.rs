@@ -21,7 +21,7 @@ impl Complaints {
     pub fn hear<T>(&self, key: &ObjectKey, uid: &str, visited: &Result<T, Failed>, retries: &Retries) -> Option<Event> {
         let error = match visited {
             Ok(_) => {
-                self.0.lock().remove(key);
+                self.forget(key);
                 return None;
             }
             Err(error) => error,
@@ -38,6 +38,11 @@ impl Complaints {
         told.insert(key.clone(), uid.to_owned());
         let note = format!("{error}{}; it is tried again, later and later", error.advice());
         Some(Event::warning("Retrying", &note))
+    }
+
+    /// The object is gone, or all is well.
+    pub fn forget(&self, key: &ObjectKey) {
+        self.0.lock().remove(key);
     }
 }
 

@@ -100,6 +100,17 @@ async fn lives(stage: &Stage, candidate: stage::Candidate, places: Places) {
         .await;
     }
 
+    // Of a block its writer decides; when it is over, the request hears at once what runs for it.
+    world.request("fifth", "v", json!({"overallPhase": "Analyzing"})).await;
+    world.admitted(&candidate(&world.namespace, "we-fifth", "fifth", &world.target("fifth"))).await;
+    world.write_status("RemediationRequest", "fifth", json!({"overallPhase": "Blocked"})).await;
+    world.write_status("WorkflowExecution", "we-fifth", json!({"phase": "Running"})).await;
+    // By then it was looked at, and nothing was to be said.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    request_in(stage, &world, "fifth", "Blocked").await;
+    world.write_status("RemediationRequest", "fifth", json!({"overallPhase": "Analyzing"})).await;
+    request_in(stage, &world, "fifth", "Executing").await;
+
     // Deleted while it ran: nobody will say how it ended.
     world.request("fourth", "u", json!({"overallPhase": "Analyzing"})).await;
     world.admitted(&candidate(&world.namespace, "we-fourth", "fourth", &world.target("fourth"))).await;

@@ -21,6 +21,7 @@ pub struct PipelineRun {
     /// `Succeeded`; none: nothing was said yet.
     pub condition: Option<Condition>,
     pub started: Option<Timestamp>,
+    /// Where it ended and does not say when, since its condition says so.
     pub completed: Option<Timestamp>,
     /// `childReferences` in their order; in v1beta1 also the names of the statuses that it keeps inside.
     pub children: Vec<Child>,
@@ -76,14 +77,16 @@ impl PipelineRun {
         let begun: BTreeSet<&str> = children.iter().filter_map(|child| child.pipeline_task.as_deref()).collect();
         let begins = |task: &&StoredPipelineTask| task.name.0.as_deref().is_some_and(|name| !begun.contains(name));
         let to_come = planned.iter().filter(begins).count();
+        let condition = condition.said().filter(|condition| !condition.says_nothing());
+        let end = condition.as_ref().filter(|condition| condition.succeeded() || condition.failed());
         Some(Self {
             uid: meta.uid(),
             origin: Origin::of(&meta),
             created: meta.created(),
             deleting: meta.deleting(),
-            condition: condition.said().filter(|condition| !condition.says_nothing()),
             started: time(&status.start_time),
-            completed: time(&status.completion_time),
+            completed: time(&status.completion_time).or(end.and_then(|end| end.changed)),
+            condition,
             children,
             to_come,
             skipped: status.skipped_tasks.readable().filter_map(|task| said(task.reason)).collect(),

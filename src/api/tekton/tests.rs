@@ -72,6 +72,21 @@ fn depth_costs_no_stack() {
 }
 
 #[test]
+fn when_a_run_ended_its_condition_tells_where_nothing_else_does() {
+    let completed = |status: &str, own: &str| {
+        let condition = format!(
+            r#"{{"type": "Succeeded", "status": "{status}", "reason": "r", "lastTransitionTime": "2026-01-05T10:00:00Z"}}"#
+        );
+        run(&format!(r#"{{"conditions": [{condition}], "completionTime": {own}}}"#)).completed
+    };
+    let at = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(completed("False", "null"), at("2026-01-05T10:00:00Z"));
+    assert_eq!(completed("True", "null"), at("2026-01-05T10:00:00Z"));
+    assert_eq!(completed("True", r#""2026-01-05T09:59:59Z""#), at("2026-01-05T09:59:59Z"));
+    assert_eq!(completed("Unknown", "null"), None);
+}
+
+#[test]
 fn a_very_long_run_is_read_and_judged_in_one_go() {
     const MANY: usize = 10_000;
     let children: Vec<_> = (0..MANY).map(|i| json!({"kind": "TaskRun", "name": format!("t{i}")})).collect();

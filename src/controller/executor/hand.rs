@@ -139,6 +139,7 @@ impl Hands<'_> {
     async fn visit(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Failed> {
         let Some(stored) = self.objects.execution(key).await? else {
             self.waiting.set(key, None);
+            self.complaints.forget(key);
             return Ok(None);
         };
         let mut held = Held { stored, looked: None, deleted: None, starts: false };

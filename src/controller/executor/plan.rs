@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::run;
+use super::{run, run_name};
 use crate::api::facts::{Commission, ObjectKey, Target, Timestamp};
 use crate::api::tekton::{Carrier, Engine, Owner};
 use crate::cluster::{Input, Memory};
@@ -193,8 +193,11 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         return waits(commission, "RunsUnreadable", &message, now.checked_add(AGAIN).ok(), now);
     }
     if seen.leftovers {
-        let message = "TaskRuns or Pods of the run before it are still there, by the labels tekton.dev/pipelineRun or job-name its own run's name; it starts when they are gone";
-        return waits(commission, LOCKED, message, soon, now);
+        let name = run_name(target);
+        let message = format!(
+            "parts of the run before it are still there (TaskRuns of label tekton.dev/pipelineRun={name}, or Pods of label job-name={name}); it starts when they are gone"
+        );
+        return waits(commission, LOCKED, &message, soon, now);
     }
     Step::Create(engine, run::carrier(engine, commission, target, namespace, now))
 }

@@ -107,7 +107,11 @@ impl Hand<'_> {
                 tokio::select! {
                     changed = changes.recv() => match changed {
                         Some(Changed::Execution(key, _)) => queue.add_now(key),
-                        Some(Changed::Request(_) | Changed::Run { .. }) => {}
+                        // It may be told now what it could not be told before.
+                        Some(Changed::Request(key)) => {
+                            self.keeper.index.executions_of(&key).into_iter().for_each(|key| queue.add_now(key));
+                        }
+                        Some(Changed::Run { .. }) => {}
                         None => std::future::pending().await,
                     },
                     _ = resync.tick() => all(),
@@ -126,7 +130,10 @@ impl Hand<'_> {
     /// What the index knows saves two calls where there is nothing to say; what is said rests on what is stored.
     async fn visit(&self, key: &ObjectKey) -> Result<(), Failed> {
         let index = &self.keeper.index;
-        let Some(known) = index.execution(key) else { return self.gone(key).await };
+        let Some(known) = index.execution(key) else {
+            self.complaints.forget(key);
+            return self.gone(key).await;
+        };
         let before = self.begun.lock().get(key).cloned();
         if before.is_some_and(|before| before != known.parent.key()) {
             self.gone(key).await?;

@@ -1,6 +1,6 @@
 //! What a request is to say of its execution: a function of the two as they are stored, of what its siblings add up to and of the
-//! policy. All of an end is one change, and each of its members follows from what is stored: whoever writes it again after a
-//! crash writes the same, and what is written once is left alone.
+//! policy. All of an end is one change: after a crash it stands or it does not, and what is written once is left alone. Its times
+//! are those of the execution; the clock is asked only where that does not tell its own.
 
 use serde_json::{Value, json};
 
@@ -115,7 +115,7 @@ pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
     }
     if request.facts.phase == RequestPhase::Blocked {
         // An ended one carries no block.
-        change.members.extend(["blockReason", "blockMessage", "blockedUntil"].map(|name| (block(name), None)));
+        change.members.extend(BLOCK.map(|member| (member, None)));
     }
     Step::Write(Box::new(change))
 }
@@ -142,13 +142,8 @@ pub fn abandoned(request: Request<'_>, execution: &ObjectKey, failures: usize, n
     Some(StatusChange { members, event })
 }
 
-fn block(name: &str) -> &'static str {
-    match name {
-        "blockReason" => "routing.blockReason",
-        "blockMessage" => "routing.blockMessage",
-        _ => "routing.blockedUntil",
-    }
-}
+/// What a request says of the block that it is under.
+const BLOCK: [&str; 3] = ["routing.blockReason", "routing.blockMessage", "routing.blockedUntil"];
 
 fn duplicate(execution: &WorkflowExecution) -> bool {
     execution.failure.is_some_and(|failure| failure.deduplicated)

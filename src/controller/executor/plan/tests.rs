@@ -571,9 +571,12 @@ fn a_target_is_locked_for_both_engines() {
 #[test]
 fn what_an_earlier_run_left_behind_is_waited_for() {
     let step = |status: Value, leftovers| knowing(json!({"status": status}), ABSENT, |seen| Seen { leftovers, ..seen });
-    let waits = "TaskRuns or Pods of the run before it are still there, by the labels tekton.dev/pipelineRun or job-name its own run's name; it starts when they are gone";
+    let name = crate::controller::executor::run_name("payments/Deployment/api");
+    let waits = format!(
+        "parts of the run before it are still there (TaskRuns of label tekton.dev/pipelineRun={name}, or Pods of label job-name={name}); it starts when they are gone"
+    );
     assert_eq!(step(json!({}), true), "write Pending Held");
-    assert_eq!(step(said("TargetLocked", waits), true), "rest until 1");
+    assert_eq!(step(said("TargetLocked", &waits), true), "rest until 1");
     assert_eq!(step(json!({}), false), format!("create {}", run::name("payments/Deployment/api")));
 }
 
