@@ -105,11 +105,11 @@ async fn visit(objects: &Objects, refused: &Refused, key: &ObjectKey, stored: &S
 
 #[cfg(test)]
 mod tests {
-    use hyper::{Request, Response};
-    use kube::client::Body;
+    use hyper::Method;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::controller::testing::{refusal, server};
 
     /// An execution that failed at work, and whose annotation asks for a clearance.
     fn asks(version: &str) -> Value {
@@ -131,27 +131,15 @@ mod tests {
         {
             let (events, version) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new("1")));
             let (told, now) = (events.clone(), version.clone());
-            let service = tower::service_fn(move |request: Request<Body>| {
-                let path = request.uri().path().to_owned();
-                let (code, answer) = match (request.method().as_str(), path.ends_with("/events")) {
-                    ("POST", true) => {
-                        *told.lock() += 1;
-                        (201, json!({}))
-                    }
-                    ("PATCH", _) => {
-                        (403, json!({"kind": "Status", "reason": "Forbidden", "message": message, "code": 403}))
-                    }
-                    _ if path.contains("/namespaces/") => (200, asks(*now.lock())),
-                    _ => {
-                        let resource = |name: &str| json!({"name": name, "singularName": "", "namespaced": true, "kind": "K", "verbs": []});
-                        let all = ["workflowexecutions", "remediationrequests"].map(resource);
-                        (200, json!({"kind": "APIResourceList", "groupVersion": "g/v", "resources": all}))
-                    }
-                };
-                let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
-                std::future::ready(Ok::<_, std::convert::Infallible>(answer.unwrap()))
+            let client = server(move |call| match call.method {
+                Method::POST => {
+                    *told.lock() += 1;
+                    None
+                }
+                Method::PATCH => Some(refusal(403, "Forbidden", message)),
+                _ => call.is_of_objects().then(|| (200, asks(*now.lock()))),
             });
-            let objects = Objects::of("clearance", Client::new(service, "n"), "us");
+            let objects = Objects::of("clearance", client, "us");
             let (refused, key) = (Refused::default(), ObjectKey { namespace: "n".into(), name: "we".into() });
             let clear = async || {
                 let stored = objects.execution(&key).await.unwrap().unwrap();

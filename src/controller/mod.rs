@@ -14,6 +14,8 @@ mod lease;
 mod objects;
 mod queue;
 mod retry;
+#[cfg(test)]
+mod testing;
 mod visits;
 
 /// A name for this life of this replica.

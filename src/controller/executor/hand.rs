@@ -321,3 +321,72 @@ impl Hands<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use hyper::Method;
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::facts::{RemediationRequest, WorkflowExecution};
+    use crate::api::tekton::{Job, Pod};
+    use crate::controller::testing::server;
+
+    /// What is written of an execution that runs by a Job, where the API server does not serve Jobs.
+    async fn visited(index: &Arc<Index>) -> (Result<Option<Timestamp>, String>, Vec<Value>) {
+        let stored = json!({
+            "apiVersion": "kubernaut.ai/v1beta1", "kind": "WorkflowExecution",
+            "metadata": {"namespace": "payments", "name": "we", "uid": "u", "resourceVersion": "1", "finalizers": [FINALIZER]},
+            "spec": {"remediationRequestRef": {"name": "rr"}, "target": {"kind": "Node", "name": "w"},
+                "workflowRef": {"workflowId": "restart", "executionBundle": "registry/restart:1", "executionEngine": "job"}},
+            "status": {"phase": "Running"},
+        });
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let patched = written.clone();
+        let client = server(move |call| match call.method {
+            _ if call.path.contains("/jobs/") => Some((404, json!("404 page not found"))),
+            Method::PATCH => {
+                patched.lock().push(call.body["status"]["phase"].clone());
+                let mut ended = stored.clone();
+                ended["status"] = call.body["status"].clone();
+                Some((200, ended))
+            }
+            Method::GET => call.is_of_objects().then(|| (200, stored.clone())),
+            _ => None,
+        });
+        let rules = Rules { namespace: "runs".into(), cooldown: Duration::from_secs(300) };
+        let (policy, telemetry, index) = (Arc::default(), Arc::default(), index.clone());
+        let executor = Executor { client: client.clone(), identity: "us".to_owned(), index, policy, rules, telemetry };
+        let hands = Hands {
+            executor: &executor,
+            objects: Objects::of("executor", client, "us"),
+            retries: Retries::default(),
+            complaints: Complaints::default(),
+            waiting: Waiting::default(),
+            starting: Starting::default(),
+        };
+        let key = ObjectKey { namespace: "payments".into(), name: "we".into() };
+        let visited = hands.visit(&key).await.map_err(|error| error.to_string());
+        let written = written.lock().clone();
+        (visited, written)
+    }
+
+    /// An API server that starts may not know yet what it serves.
+    #[tokio::test]
+    async fn a_kind_that_is_not_served_at_this_moment_is_no_run_that_went() {
+        let index = Arc::new(Index::with_executions_in("runs"));
+        index.listed::<RemediationRequest>(&HashSet::new());
+        index.listed::<WorkflowExecution>(&HashSet::new());
+        index.listed::<Job>(&HashSet::new());
+        index.listed::<Pod>(&HashSet::new());
+        let behind = Err("not known yet: Jobs are not served at this moment".to_owned());
+        assert_eq!(visited(&index).await, (behind, vec![]));
+        index.absent::<Job>();
+        let (rests, written) = visited(&index).await;
+        assert!(rests.is_ok_and(|until| until.is_some()), "its cooldown passes");
+        assert_eq!(written, ["Failed"], "nobody will serve it");
+    }
+}

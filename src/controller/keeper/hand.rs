@@ -306,7 +306,87 @@ fn readable<T>(key: &ObjectKey, read: Result<T, ReadError>) -> Result<T, Failed>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use hyper::Method;
+    use serde_json::json;
+
     use super::*;
+    use crate::cluster::{Seen as Known, Tracked};
+    use crate::controller::testing::server;
+
+    fn put<T: Tracked>(index: &Index, object: &Value) {
+        let facts = T::read(&object.to_string()).unwrap();
+        index.put(Known { key: facts.key().clone(), facts: Ok(facts) });
+    }
+
+    fn object(kind: &str, name: &str, spec: &Value, status: &Value) -> Value {
+        json!({"apiVersion": "kubernaut.ai/v1beta1", "kind": kind, "spec": spec, "status": status,
+            "metadata": {"namespace": "payments", "name": name, "uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-01-05T10:00:00Z"}})
+    }
+
+    fn execution(request: &Value) -> Value {
+        let spec = json!({"remediationRequestRef": request, "target": {"kind": "Node", "name": "w"}});
+        object("WorkflowExecution", "we", &spec, &json!({"phase": "Running"}))
+    }
+
+    /// What the request is told where its execution leaves the index and the API server has this under its name.
+    async fn told_once_it_left(there: Option<Value>) -> Vec<Value> {
+        let reference = json!({"phaseProgress": {"workflowExecutionRef": {"name": "we"}}, "overallPhase": "Executing"});
+        let spec = json!({"signalFingerprint": "s", "target": {"kind": "Node", "name": "w"}});
+        let request = object("RemediationRequest", "rr", &spec, &reference);
+        let index = Arc::new(Index::default());
+        index.listed::<RemediationRequest>(&HashSet::new());
+        index.listed::<WorkflowExecution>(&HashSet::new());
+        put::<RemediationRequest>(&index, &request);
+        put::<WorkflowExecution>(&index, &execution(&json!({"name": "rr"})));
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (patched, heard) = (written.clone(), index.clone());
+        let client = server(move |call| match (&call.method, call.path.contains("/remediationrequests/")) {
+            (&Method::PATCH, true) => {
+                patched.lock().push(call.body["status"].clone());
+                let mut ended = request.clone();
+                ended["status"]["overallPhase"] = call.body["status"]["overallPhase"].clone();
+                ended["status"]["completedAt"] = call.body["status"]["completedAt"].clone();
+                put::<RemediationRequest>(&heard, &ended);
+                Some((200, ended))
+            }
+            (&Method::GET, true) => Some((200, request.clone())),
+            (&Method::GET, false) => there.clone().filter(|_| call.is_of_objects()).map(|there| (200, there)),
+            _ => None,
+        });
+        let (telemetry, policy) = (Arc::default(), Arc::default());
+        let keeper = Keeper { client: client.clone(), identity: "us".to_owned(), index, policy, telemetry };
+        let hand = Hand {
+            keeper: &keeper,
+            objects: Objects::of("routing-keeper", client, "us"),
+            begun: Mutex::default(),
+            unheard: Unheard::default(),
+            retries: Retries::default(),
+            complaints: Complaints::default(),
+        };
+        let key = ObjectKey { namespace: "payments".into(), name: "we".into() };
+        hand.visit(&key).await.unwrap();
+        assert_eq!(*written.lock(), Vec::<Value>::new(), "it is Executing, and its execution runs");
+        keeper.index.listed::<WorkflowExecution>(&HashSet::new());
+        hand.visit(&key).await.unwrap();
+        hand.visit(&key).await.unwrap();
+        written.lock().clone()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_given_up_where_no_execution_of_its_own_is_left() {
+        let failures = |told: &[Value]| -> Vec<Value> {
+            let member = |status: &Value| json!([status["overallPhase"], status["routing"]["consecutiveFailureCount"]]);
+            told.iter().map(member).collect()
+        };
+        assert_eq!(failures(&told_once_it_left(None).await), [json!(["Failed", 1])]);
+        let anothers = execution(&json!({"name": "rr-9"}));
+        assert_eq!(failures(&told_once_it_left(Some(anothers)).await), [json!(["Failed", 1])]);
+        // The index is behind, or cannot read it.
+        assert_eq!(failures(&told_once_it_left(Some(execution(&json!({"name": "rr"})))).await), [json!(null); 0]);
+        assert_eq!(failures(&told_once_it_left(Some(execution(&json!(7)))).await), [json!(null); 0]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_counted_before_what_was_written_is_heard_of() {

@@ -1,8 +1,7 @@
 //! Which version is spoken, on an API server that begins and ceases to serve one.
 
-use hyper::Response;
-
 use super::*;
+use crate::controller::testing::{Call, refusal, server};
 
 #[derive(Default)]
 struct World {
@@ -17,32 +16,17 @@ struct World {
 impl World {
     fn objects(self: &Arc<Self>) -> Objects {
         let world = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let (code, text) = world.answer(request.uri().path());
-            let answer = Response::builder().status(code).body(Body::from(text.into_bytes())).unwrap();
-            std::future::ready(Ok::<_, std::convert::Infallible>(answer))
-        });
-        Objects::of("test", Client::new(service, "gate"), "us")
+        Objects::of("test", server(move |call| world.answer(call)), "us")
     }
 
-    fn answer(&self, path: &str) -> (u16, String) {
-        self.asked.lock().push(path.to_owned());
-        if *self.broken.lock() && !path.contains("/namespaces/") {
-            return (500, json!({"kind": "Status", "status": "Failure", "code": 500, "message": "m"}).to_string());
+    fn answer(&self, call: &Call) -> Option<(u16, Value)> {
+        self.asked.lock().push(call.path.clone());
+        if *self.broken.lock() && !call.is_of_objects() {
+            return Some(refusal(500, "InternalError", "m"));
         }
-        let unknown = path.contains("/jobs/") && *self.unserved.lock();
-        if unknown || path.contains("v1beta1") && !*self.serves_hub.lock() {
-            return (404, "404 page not found".to_owned());
-        }
-        if path.contains("/namespaces/") {
-            return (
-                404,
-                json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"}).to_string(),
-            );
-        }
-        let resource = |name| json!({"name": name, "singularName": "", "namespaced": true, "kind": "K", "verbs": []});
-        let all = [resource(EXECUTIONS), resource(REQUESTS)];
-        (200, json!({"kind": "APIResourceList", "groupVersion": "kubernaut.ai/v1beta1", "resources": all}).to_string())
+        let unknown = call.path.contains("/jobs/") && *self.unserved.lock();
+        let unserved = unknown || call.path.contains("v1beta1") && !*self.serves_hub.lock();
+        unserved.then(|| (404, json!("404 page not found")))
     }
 
     /// What was asked for since: which versions there are, or an object in one of them.

@@ -2,6 +2,7 @@
 
 mod ends;
 mod gone;
+mod waits;
 
 use std::sync::Arc;
 

@@ -108,7 +108,7 @@ fn pods_are_waited_for_once_their_job_failed_but_not_for_long() {
 }
 
 /// Somebody deleted it, and it is still there.
-fn leaving(run: &Carrier) -> Carrier {
+pub(super) fn leaving(run: &Carrier) -> Carrier {
     match run.clone() {
         Carrier::Pipeline(mut run, tasks) => {
             Arc::make_mut(&mut run).deleting = true;

@@ -1,0 +1,52 @@
+//! Why it waits is said once, and then it is looked at again: when the time comes, or when no word of a change would.
+
+use super::ends::leaving;
+use super::*;
+
+/// What is known beside the run.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    other_ended: Option<bool>,
+    leftovers: bool,
+    unreadable: Option<Input>,
+}
+
+/// When it is looked at again, once it was said why it waits; its run is where the setting of now has it, or elsewhere.
+fn again(run: Run<'_>, namespace: &str, known: Known) -> String {
+    let Known { other_ended, leftovers, unreadable } = known;
+    let step = |execution: Value| {
+        let row = Row { execution, hold: None, run, memory: NOTHING };
+        row.but(|seen| Seen { other_ended, leftovers, unreadable, ..seen })
+    };
+    let mut waiting =
+        json!({"metadata": {"annotations": {"lockkeeper.kubernaut.ai/run-namespace": namespace}}, "status": {}});
+    let Step::Write(change) = step(waiting.clone()) else { return "nothing is said".to_owned() };
+    for (name, value) in change.members {
+        waiting["status"][name] = value.unwrap_or_default();
+    }
+    told(&step(waiting))
+}
+
+#[test]
+fn what_is_in_the_way_is_looked_at_again_where_no_change_of_it_is_heard() {
+    let theirs = |status: &Value| run_of("we-9", "u-9", status);
+    for (run, other_ended, heard, unheard) in [
+        (leaving(&theirs(&going())), None, "rest", "rest until 10"),
+        (run_of("", "", &going()), None, "rest", "rest until 10"),
+        (run_of("we-1", "u-0", &going()), None, "rest", "rest until 10"),
+        (theirs(&ended("True", -10)), None, "rest until 50", "rest until 50"),
+        (theirs(&ended("True", -600)), Some(false), "rest until 10", "rest until 10"),
+    ] {
+        let known = Known { other_ended, ..Known::default() };
+        assert_eq!(again(Run::There(&run), "runs", known), heard, "{run:?}");
+        assert_eq!(again(Run::There(&run), "before", known), unheard, "{run:?}");
+        let blind = Known { unreadable: Some(Input::TaskRuns), ..known };
+        assert_eq!(again(Run::There(&run), "runs", blind), unheard, "{run:?}");
+    }
+}
+
+#[test]
+fn where_nothing_is_in_its_place_it_is_looked_at_again_by_the_clock() {
+    assert_eq!(again(ABSENT, "runs", Known { leftovers: true, ..Known::default() }), "rest until 1");
+    assert_eq!(again(ABSENT, "runs", Known { unreadable: Some(Input::Pods), ..Known::default() }), "rest until 10");
+}
