@@ -106,6 +106,17 @@ fn how_a_run_ended_is_remembered_until_its_execution_says_so() {
 }
 
 #[test]
+fn of_two_that_ended_the_last_one_tells_how() {
+    let index = index();
+    let well = json!({"conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]});
+    for (uid, status) in [("r1", failed()), ("r2", well)] {
+        index.removed::<PipelineRun>(seen(&named(made_for("u1", &status), "wfe-1", uid)));
+    }
+    let memory = owned("u1", |owner| index.memory(Engine::Tekton, &key(RUNS, "wfe-1"), owner));
+    assert_eq!(memory.last.unwrap().uid(), "r2");
+}
+
+#[test]
 fn it_is_known_since_when_a_run_has_ended() {
     let index = index();
     let known = || index.run(Engine::Tekton, &key(RUNS, "wfe-1")).and_then(|run| index.ended_for(&run)).is_some();
