@@ -9,8 +9,10 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::inputs::{Footing, Health, Input, Pulse, Pulses};
-use super::runs::{Memory, Places, Runs};
+use super::places::Places;
+use super::runs::Runs;
 use super::table::{Keyed, Table};
+use super::traces::Memory;
 use crate::api::facts::{
     ObjectKey, ParentRef, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
 };

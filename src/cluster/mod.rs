@@ -10,14 +10,16 @@ mod carriers;
 mod folder;
 mod index;
 mod inputs;
+mod places;
 mod runs;
 mod seek;
 mod table;
+mod traces;
 mod watch;
 
 pub use folder::{Folder, FolderError};
 pub use index::{Changed, Index, Seen, Tracked, Unavailable};
 pub use inputs::{Footing, Health, Input};
-pub use runs::Memory;
 pub use seek::{follow_where_served, list_where_served};
+pub use traces::Memory;
 pub use watch::{Pace, each_object, follow, list_once};

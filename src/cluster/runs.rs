@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::index::{Changed, Map, Parting, Tracked, World};
 use super::table::{Keyed, Table};
+use super::traces::{Memory, Trace, Traces};
 use crate::api::facts::{ObjectKey, Target, TargetId};
 use crate::api::tekton::{Carrier, Engine, Origin, Owner};
 use crate::failure::{self, Account, Evidence, Weight};
@@ -17,8 +18,6 @@ use crate::routing;
 const ORPHANS: usize = 1024;
 /// Of so many parts of one run that went the last state is kept.
 const DEPARTED: usize = 8;
-/// Of one execution so many runs are remembered that left a trace.
-const TRACES: usize = 8;
 
 /// A kind whose objects carry executions out.
 pub(super) trait Carries: Tracked {
@@ -52,8 +51,8 @@ pub(super) struct Runs<K: Carries> {
     departed: Map<ObjectKey, Vec<Arc<K::Part>>>,
     /// When each that is there was first seen to have ended.
     ends: Map<ObjectKey, (Box<str>, Instant)>,
-    /// By execution; each run that left one, in the order in which they came.
-    traces: Map<ObjectKey, Vec<Trace>>,
+    /// By execution.
+    traces: Map<ObjectKey, Traces>,
     orphans: VecDeque<ObjectKey>,
 }
 
@@ -69,83 +68,6 @@ impl<K: Carries> Default for Runs<K> {
             traces: Map::default(),
             orphans: VecDeque::default(),
         }
-    }
-}
-
-/// Which runs act on which target.
-#[derive(Default)]
-pub(super) struct Places {
-    by_target: Map<TargetId, Arc<routing::Runs>>,
-    /// Where each run was put, since its execution may be another one by the time it goes.
-    of: Map<(Engine, ObjectKey), TargetId>,
-}
-
-impl Places {
-    pub fn on(&self, target: &TargetId) -> Arc<routing::Runs> {
-        self.by_target.get(target).cloned().unwrap_or_default()
-    }
-
-    fn put(&mut self, run: routing::Run, target: TargetId) {
-        self.of.insert((run.engine, run.key.clone()), target.clone());
-        Arc::make_mut(self.by_target.entry(target).or_default()).insert(run);
-    }
-
-    fn lift(&mut self, engine: Engine, run: &ObjectKey) {
-        let Some(target) = self.of.remove(&(engine, run.clone())) else { return };
-        if let Some(runs) = self.by_target.get_mut(&target) {
-            Arc::make_mut(runs).remove(engine, run);
-            if runs.is_empty() {
-                self.by_target.remove(&target);
-            }
-        }
-    }
-}
-
-/// What was seen of one run and may stand in no record any more.
-#[derive(Clone, Debug)]
-struct Trace {
-    run: ObjectKey,
-    uid: Box<str>,
-    origin: Origin,
-    created: Option<Timestamp>,
-    /// A step of it was seen at work.
-    at_work: bool,
-    /// It failed when every part of it was known and none had run: parts that go first take nothing back.
-    idle: bool,
-    /// It is no longer there, and ran, or may have.
-    gone: Option<bool>,
-    /// It had ended when it went, and its execution was not told: as it was last.
-    last: Option<Carrier>,
-}
-
-impl Trace {
-    fn ran(&self) -> bool {
-        self.at_work || self.gone == Some(true)
-    }
-
-    fn says_nothing(&self) -> bool {
-        !self.at_work && !self.idle && self.gone.is_none()
-    }
-}
-
-/// What is remembered of runs.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// A step of one was seen at work, or that could not be excluded when one was seen last.
-    pub ran: bool,
-    /// One was there, and is no longer.
-    pub gone: bool,
-    /// The last one that had ended when it went, before its execution was told.
-    pub last: Option<Carrier>,
-}
-
-impl Memory {
-    fn of<'t>(traces: impl IntoIterator<Item = &'t Trace>) -> Self {
-        traces.into_iter().fold(Self::default(), |memory, trace| Self {
-            ran: memory.ran || trace.ran(),
-            gone: memory.gone || trace.gone.is_some(),
-            last: trace.last.clone().or(memory.last),
-        })
     }
 }
 
@@ -180,8 +102,7 @@ impl<K: Carries> Runs<K> {
     }
 
     fn traces_of(&self, owner: Owner<'_>) -> impl Iterator<Item = &Trace> {
-        let all = self.traces.get(owner.key).into_iter().flatten();
-        all.filter(move |trace| trace.origin.is_of(owner, trace.created))
+        self.traces.get(owner.key).into_iter().flat_map(move |traces| traces.of(owner))
     }
 
     /// One that goes on says most; else the last one does.
@@ -266,31 +187,10 @@ impl<K: Carries> Runs<K> {
     /// Changes what is remembered of a run.
     fn trace(&mut self, run: &K, change: impl FnOnce(&mut Trace)) {
         let Some(execution) = &run.origin().execution else { return };
-        let mut traces = self.traces.remove(execution).unwrap_or_default();
-        let own = |trace: &Trace| trace.run == *run.key() && *trace.uid == *run.uid();
-        let mut trace = match traces.iter().position(own) {
-            Some(at) => traces.remove(at),
-            None => Trace {
-                run: run.key().clone(),
-                uid: run.uid().into(),
-                origin: run.origin().clone(),
-                created: run.created(),
-                at_work: false,
-                idle: false,
-                gone: None,
-                last: None,
-            },
-        };
-        change(&mut trace);
-        if !trace.says_nothing() {
-            traces.push(trace);
-        }
-        if traces.len() > TRACES {
-            let least = traces.iter().position(|trace| !trace.ran()).unwrap_or(0);
-            traces.remove(least);
-        }
-        if !traces.is_empty() {
-            self.traces.insert(execution.clone(), traces);
+        let traces = self.traces.entry(execution.clone()).or_default();
+        traces.change(Trace::of(run.key(), run.uid(), run.origin(), run.created()), change);
+        if traces.is_empty() {
+            self.traces.remove(execution);
         }
     }
 

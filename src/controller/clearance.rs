@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 
 use super::change::{Event, StatusChange};
 use super::complaints::Complaints;
-use super::objects::{Failed, Objects, Stored};
+use super::objects::{Failed, Objects};
 use super::queue::Queue;
 use super::retry::Retries;
+use super::stored::Stored;
 use super::visits::Visits;
 use crate::api::facts::{ObjectKey, Record};
 use crate::cluster::{Changed, Index};

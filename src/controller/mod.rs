@@ -14,6 +14,7 @@ mod lease;
 mod objects;
 mod queue;
 mod retry;
+mod stored;
 #[cfg(test)]
 mod testing;
 mod visits;

@@ -1,5 +1,4 @@
-//! The API server, one call at a time, each with an end. An object is read in the version that is served best and seen in the
-//! hub's form; what is said of its status is written in the form that it is stored in, whichever of the three that is.
+//! The API server, one call at a time, each with an end. An object is read in the version that is served best.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +8,14 @@ use hyper::{Method, Request, header};
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::change::{Event, StatusChange};
+use super::stored::{EXECUTIONS, REQUESTS, Stored, member};
 use crate::api::facts::ObjectKey;
 use crate::api::tekton::Engine;
-use crate::convert::{KINDS, Shape, Version, bring_home, convert};
+use crate::convert::Version;
 use crate::line::one_line;
 
 /// No call lasts longer: a leader that was cut off must know what it still does.
@@ -74,136 +74,6 @@ impl Failed {
     }
 }
 
-/// An object as it stands there.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    version: Version,
-    /// Of `v1alpha1`, as far as the object tells.
-    shape: Option<Shape>,
-    object: Value,
-    /// The same in the hub's form.
-    pub hub: Value,
-}
-
-impl Stored {
-    fn read(text: &str) -> Result<Self, Failed> {
-        let odd = |error: &dyn std::fmt::Display| Failed::Odd(error.to_string());
-        let converted = convert(text, Version::V1beta1).map_err(|error| odd(&error))?;
-        let object = serde_json::from_str(text).map_err(|error| odd(&error))?;
-        let hub = serde_json::from_slice(&converted.json).map_err(|error| odd(&error))?;
-        Ok(Self { version: converted.from, shape: converted.shape, object, hub })
-    }
-
-    pub fn uid(&self) -> &str {
-        member(&self.object, "/metadata/uid").as_str().unwrap_or_default()
-    }
-
-    pub fn resource_version(&self) -> &str {
-        member(&self.object, "/metadata/resourceVersion").as_str().unwrap_or_default()
-    }
-
-    fn plural(&self) -> &'static str {
-        if *member(&self.object, "/kind") == "RemediationRequest" { REQUESTS } else { EXECUTIONS }
-    }
-
-    /// Patches that say the same, each in a shape that this object may be stored in, the likeliest first. Members are paths in
-    /// the hub's status. An object may say too little to tell its shape, and where its schema has another one, a member that is
-    /// written in the wrong one is dropped: so each is to be written strictly, until one is taken. None: it says so already.
-    fn leaf_patches(&self, change: &StatusChange) -> Option<Vec<Value>> {
-        if self.version == Version::V1beta1 {
-            return self.leaf_patch(change, Some).map(|patch| vec![patch]);
-        }
-        let rows = KINDS
-            .into_iter()
-            .find(|kind| *member(&self.object, "/kind") == kind.name)
-            .map_or(&[][..], |kind| kind.rows);
-        let told = self.shape.unwrap_or_default();
-        let shapes = std::iter::once(told).chain(Shape::ALL.into_iter().rev().filter(|shape| *shape != told));
-        let in_shape = |shape: Shape| {
-            self.leaf_patch(change, |path| {
-                let row = rows.iter().find(|row| row.hub.strip_prefix("status.") == Some(path));
-                row.map_or(Some(path), |row| row.of(shape)?.strip_prefix("status."))
-            })
-        };
-        let mut patches: Vec<Value> = Vec::new();
-        for patch in shapes.map(in_shape) {
-            let patch = patch?;
-            if !patches.contains(&patch) {
-                patches.push(patch);
-            }
-        }
-        Some(patches)
-    }
-
-    fn leaf_patch<'p>(&self, change: &StatusChange, place: impl Fn(&'p str) -> Option<&'p str>) -> Option<Value> {
-        let mut status = Map::new();
-        for (path, value) in &change.members {
-            let Some(path) = place(path) else { continue };
-            let value = value.clone().unwrap_or_default();
-            let before = member(&self.object, &format!("/status/{}", path.replace('.', "/")));
-            if *before == value {
-                continue;
-            }
-            match path.split_once('.') {
-                Some((group, leaf)) => {
-                    if let Some(group) = status.entry(group).or_insert_with(|| json!({})).as_object_mut() {
-                        group.insert(leaf.to_owned(), value);
-                    }
-                }
-                None => drop(status.insert(path.to_owned(), value)),
-            }
-        }
-        let version = member(&self.object, "/metadata/resourceVersion");
-        (!status.is_empty()).then(|| json!({"metadata": {"resourceVersion": version}, "status": status}))
-    }
-
-    /// A merge patch that makes the status say this, and nothing else; it is refused where the object has changed meanwhile.
-    fn status_patch(&self, change: &StatusChange) -> Result<Option<Value>, Failed> {
-        let mut hub = self.hub.clone();
-        let mut status = member(&hub, "/status").as_object().cloned().unwrap_or_default();
-        for (name, value) in &change.members {
-            match value {
-                Some(value) => drop(status.insert((*name).to_owned(), value.clone())),
-                None => drop(status.remove(*name)),
-            }
-        }
-        if let Some(members) = hub.as_object_mut() {
-            members.insert("status".to_owned(), Value::Object(status));
-        }
-        // Not in the shape that we would serve: the cluster may be Kubernaut's own, whose schema has only its own members.
-        let there = bring_home(&hub.to_string(), self.version).map_err(|error| Failed::Odd(error.to_string()))?;
-        let there: Value = serde_json::from_slice(&there.json).map_err(|error| Failed::Odd(error.to_string()))?;
-        let before = self.object.get("status").filter(|status| status.is_object());
-        let nothing = json!({});
-        Ok(merge_patch(before.unwrap_or(&nothing), member(&there, "/status")).map(|status| {
-            json!({"metadata": {"resourceVersion": member(&self.object, "/metadata/resourceVersion")}, "status": status})
-        }))
-    }
-}
-
-/// Null, where there is none.
-fn member<'v>(object: &'v Value, pointer: &str) -> &'v Value {
-    object.pointer(pointer).unwrap_or(&Value::Null)
-}
-
-/// RFC 7396; None: they are the same.
-fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
-    let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
-        return (before != after).then(|| after.clone());
-    };
-    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Value::Null));
-    let nothing = Value::Null;
-    let changed = new.iter().filter_map(|(name, value)| {
-        let before = old.get(name).unwrap_or(&nothing);
-        // In place of what is no object, an object is written whole.
-        let patch =
-            if before.is_object() { merge_patch(before, value) } else { (before != value).then(|| value.clone()) };
-        Some((name.clone(), patch?))
-    });
-    let patch: Map<String, Value> = gone.chain(changed).collect();
-    (!patch.is_empty()).then_some(Value::Object(patch))
-}
-
 /// The calls.
 #[derive(Clone)]
 pub struct Objects {
@@ -214,9 +84,6 @@ pub struct Objects {
     identity: String,
     who: &'static str,
 }
-
-const EXECUTIONS: &str = "workflowexecutions";
-const REQUESTS: &str = "remediationrequests";
 
 impl Objects {
     /// Calls in the name of one loop, in the version that this cluster serves best: the hub's, where it is served.

@@ -18,9 +18,10 @@ use crate::api::facts::{
 use crate::cluster::{Changed, Index};
 use crate::controller::change::StatusChange;
 use crate::controller::complaints::Complaints;
-use crate::controller::objects::{Failed, Objects, Stored};
+use crate::controller::objects::{Failed, Objects};
 use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
+use crate::controller::stored::Stored;
 use crate::controller::visits::Visits;
 use crate::routing::{self, Policy};
 use crate::telemetry::Telemetry;

@@ -276,12 +276,14 @@ fn what_is_settled_needs_no_look() {
 #[test]
 fn a_request_whose_execution_was_deleted_before_it_ended_ends() {
     let key = |name: &str| ObjectKey { namespace: "payments".into(), name: name.into() };
-    let told = |phase: &str, execution: &str| {
+    let told_of = |deleted: Value, phase: &str, execution: &str| {
         let mut hub = scene(failed(true)).request.unwrap();
+        hub["metadata"]["deletionTimestamp"] = deleted;
         hub["status"] = json!({"overallPhase": phase, "phaseProgress": {"workflowExecutionRef": {"name": execution}}});
         let facts = RemediationRequest::from_json(&hub.to_string()).unwrap();
         plan::abandoned(Request { facts: &facts, hub: &hub }, &key("we-1"), 2, at(NOW))
     };
+    let told = |phase: &str, execution: &str| told_of(Value::Null, phase, execution);
     let change = told("Executing", "we-1").unwrap();
     let member =
         |name: &str| change.members.iter().find(|(path, _)| *path == name).and_then(|(_, value)| value.clone());
@@ -292,6 +294,7 @@ fn a_request_whose_execution_was_deleted_before_it_ended_ends() {
     assert_eq!(told("Executing", "we-2"), None, "it is on another one");
     assert_eq!(told("Completed", "we-1"), None);
     assert_eq!(told("Verifying", "we-1"), None);
+    assert_eq!(told_of(json!(ENDED), "Executing", "we-1"), None, "it goes itself");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Whose place is whose: executions that wait for the name of a run, and the one that is about to start on a target.
+//! Whose turn it is: executions that wait for the name of a run, and the one that is about to start on a target.
 
 use std::collections::{HashMap, HashSet};
 
