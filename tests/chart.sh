@@ -77,6 +77,8 @@ check "standalone: executions are held until their run is gone" says "verbs: [ge
 check "standalone: both loops" says "executor: true" one configmap.yaml --set profile=standalone
 check "standalone: what config says goes before it" says "routingKeeper: false" one configmap.yaml --set profile=standalone,config.loops.routingKeeper=false
 check "standalone: and needs no rights for what is off" silent 'remediationrequests/status' one rbac.yaml --set profile=standalone,config.loops.routingKeeper=false
+check "the executor asks for requests by itself" says "resources: [remediationrequests]" one rbac.yaml --set config.loops.executor=true
+check "rights: nobody asks for one request" silent 'resources: \[remediationrequests\]' rights
 check "a loop that is switched on by itself has its rights" says "remediationrequests/status" one rbac.yaml --set config.loops.routingKeeper=true
 check "loops are fixed at start" differs "kubernaut.ai/loops:" profile=standalone
 check "the Service is called" says "path: /validate/workflowexecutions" one webhook.yaml

@@ -1,6 +1,6 @@
 //! Facts by the questions that are asked of them: a parent by its name, siblings by signal, history by target.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ use crate::api::facts::{
 use crate::api::tekton::{Carrier, Engine, Job, Owner, PipelineRun, TaskRun};
 use crate::failure::Account;
 use crate::routing::{History, Parent, Request, Siblings, View};
+
+/// Of so many executions that ended and left, the latest ones, it is known how they ended.
+const LEFT: usize = 1024;
 
 pub(super) type Map<K, V> = HashMap<K, V, ahash::RandomState>;
 
@@ -166,6 +169,12 @@ impl Index {
         self.world.read().executions.get(key)
     }
 
+    /// The last one of this name that had ended when it left, as it was then.
+    #[must_use]
+    pub fn left(&self, key: &ObjectKey) -> Option<Arc<WorkflowExecution>> {
+        self.world.read().left.iter().rev().find(|execution| execution.key == *key).cloned()
+    }
+
     /// What changes from now on, told to everyone that asked and still listens.
     #[must_use]
     pub fn changes(&self) -> UnboundedReceiver<Changed> {
@@ -194,13 +203,14 @@ impl Index {
     }
 
     /// Parts of an earlier run of this name are still there and in the way of a new one: what may be at work, whatever its
-    /// engine; and Tekton takes a task by its name for the next run's. Only those count that say which run they are of.
+    /// engine; and Tekton takes a task by its name for the next run's. Only those count that say which run they are of. `standing`
+    /// are the uids of the runs that are there: the API server may have said of one that it is not, and no stream did yet.
     #[must_use]
-    pub fn has_leftovers(&self, engine: Engine, key: &ObjectKey) -> bool {
+    pub fn has_leftovers(&self, engine: Engine, key: &ObjectKey, standing: &[&str]) -> bool {
         let world = self.world.read();
         let taken = |task: &TaskRun| engine == Engine::Tekton || !task.ended();
-        world.pipelines.left_behind(key).any(|task| task.pipeline_run_uid.is_some() && taken(task))
-            || world.jobs.left_behind(key).any(|pod| pod.job_uid.is_some() && !pod.ended)
+        world.pipelines.left_behind(key, standing).any(|task| task.pipeline_run_uid.is_some() && taken(task))
+            || world.jobs.left_behind(key, standing).any(|pod| pod.job_uid.is_some() && !pod.ended)
     }
 
     /// Every request that is Executing.
@@ -248,10 +258,12 @@ impl Index {
             }
             Err(error) => error,
         };
+        let changed = T::table(&mut world).get(&key).and_then(|facts| facts.changed(&world));
         world.forget::<T>(&key);
         T::table(&mut world).put_unreadable(key.clone());
         // A decision that waits for the index does not wait for the log.
         drop(world);
+        self.tell(changed);
         if !was_unreadable {
             tracing::warn!(input = %T::INPUT, object = %key, %error, "left out: this object cannot be read");
         }
@@ -260,11 +272,10 @@ impl Index {
     /// Forgets an object that was deleted; its last state, which came with the news, is taken in first where it can be read.
     pub fn removed<T: Tracked>(&self, last: Seen<T>) {
         let mut world = self.world.write();
-        let mut changed = None;
         if let Ok(facts) = last.facts {
-            changed = facts.changed(&world);
             world.learn(facts);
         }
+        let changed = T::table(&mut world).get(&last.key).and_then(|facts| facts.changed(&world));
         world.lose::<T>(&last.key, Parting::Seen);
         drop(world);
         self.tell(changed);
@@ -405,6 +416,8 @@ pub struct World {
     pub(super) places: Places,
     siblings: Map<Signal, Arc<Siblings>>,
     histories: Map<TargetId, Arc<History>>,
+    /// Executions that ended and are not there any more, the latest last.
+    left: VecDeque<Arc<WorkflowExecution>>,
 }
 
 impl World {
@@ -553,6 +566,10 @@ impl Tracked for WorkflowExecution {
     fn leaves(world: &mut World, key: &ObjectKey, _: Parting) {
         world.pipelines.forget_traces(key);
         world.jobs.forget_traces(key);
+        world.left.extend(world.executions.get(key).filter(|execution| execution.has_ended()));
+        if world.left.len() > LEFT {
+            world.left.pop_front();
+        }
     }
 
     fn unlink(&self, world: &mut World) {

@@ -135,9 +135,9 @@ impl<K: Carries> Runs<K> {
         Memory::of(self.traces_of(owner).filter(|trace| trace.run == *key))
     }
 
-    /// Parts that say they are of a run of this name, and are not of the one that is there.
-    pub fn left_behind(&self, key: &ObjectKey) -> impl Iterator<Item = &Arc<K::Part>> {
-        let run = self.runs.get(key);
+    /// Parts that say they are of a run of this name, and are of none of these uids.
+    pub fn left_behind(&self, key: &ObjectKey, standing: &[&str]) -> impl Iterator<Item = &Arc<K::Part>> {
+        let run = self.runs.get(key).filter(|run| standing.contains(&run.uid()));
         let parts = self.by_run.get(key).into_iter().flatten();
         parts.filter(move |part| run.as_ref().is_none_or(|run| !run.owns(part)))
     }
@@ -302,10 +302,13 @@ impl World {
         }
     }
 
-    /// Nobody gets a target by a part.
+    /// Nobody gets a target by a part; but it may be all that is left of its run, and somebody wait for its place.
     pub(super) fn part_change<K: Carries>(&self, part: &K::Part) -> Option<Changed> {
-        let run = K::of(self).runs.get(&K::run_of(part)?)?;
-        Some(Changed::Execution(run.origin().execution.clone()?, None))
+        let run = K::run_of(part)?;
+        match K::of(self).runs.get(&run) {
+            Some(run) => Some(Changed::Execution(run.origin().execution.clone()?, None)),
+            None => Some(Changed::Run { run, execution: None, target: None }),
+        }
     }
 
     pub(super) fn link_part<K: Carries>(&mut self, part: &Arc<K::Part>) {

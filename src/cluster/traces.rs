@@ -8,7 +8,7 @@ use crate::api::tekton::{Carrier, Origin, Owner};
 /// Of one execution so many runs are remembered that left a trace.
 const MAX: usize = 8;
 
-/// The runs of executions of one name that left a trace, in the order in which they came.
+/// The runs of executions of one name that left a trace, in the order in which they changed last.
 #[derive(Default)]
 pub(super) struct Traces(Vec<Trace>);
 

@@ -222,13 +222,19 @@ impl Objects {
         Stored::read(&text)
     }
 
-    /// The text of the run of this name; None: it is not there. A kind that is not served is another answer.
+    /// The text of the run of this name; None: it is not there. A kind that is not served is another answer, but where an older
+    /// version of it is: then none was made here.
     pub async fn run(&self, engine: Engine, run: &ObjectKey) -> Result<Option<String>, Failed> {
-        match self.call(Method::GET, &run_path(engine, run), "", None).await {
-            Ok(text) => Ok(Some(text)),
-            Err(Failed::Refused { code: 404, reason, .. }) if !reason.is_empty() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let refused = match self.call(Method::GET, &run_path(engine, run), "", None).await {
+            Ok(text) => return Ok(Some(text)),
+            Err(error) if error.code() == 404 => error,
+            Err(error) => return Err(error),
+        };
+        let is_absent = match &refused {
+            Failed::Refused { reason, .. } if !reason.is_empty() => true,
+            _ => engine == Engine::Tekton && self.call(Method::GET, OLDER_TEKTON, "", None).await.is_ok(),
+        };
+        if is_absent { Ok(None) } else { Err(refused) }
     }
 
     pub async fn create_run(&self, engine: Engine, run: &Value) -> Result<String, Failed> {
@@ -305,6 +311,9 @@ fn path(version: Version, plural: &str, key: &ObjectKey) -> String {
     let ObjectKey { namespace, name } = key;
     format!("/apis/kubernaut.ai/{}/namespaces/{namespace}/{plural}/{name}", version.as_str())
 }
+
+/// Of a Tekton that does not serve v1 yet.
+const OLDER_TEKTON: &str = "/apis/tekton.dev/v1beta1";
 
 fn runs_path(engine: Engine, namespace: &str) -> String {
     let (group, plural) = match engine {

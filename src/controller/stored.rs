@@ -23,10 +23,11 @@ pub struct Stored {
 
 impl Stored {
     pub(super) fn read(text: &str) -> Result<Self, Failed> {
-        let odd = |error: &dyn std::fmt::Display| Failed::Odd(error.to_string());
-        let converted = convert(text, Version::V1beta1).map_err(|error| odd(&error))?;
-        let object = serde_json::from_str(text).map_err(|error| odd(&error))?;
-        let hub = serde_json::from_slice(&converted.json).map_err(|error| odd(&error))?;
+        let odd = |error: serde_json::Error| Failed::Odd(error.to_string());
+        let object = serde_json::from_str(text).map_err(odd)?;
+        let converted = convert(text, Version::V1beta1)
+            .map_err(|error| Failed::LeftAlone(format!("it cannot be converted: {error}")))?;
+        let hub = serde_json::from_slice(&converted.json).map_err(odd)?;
         Ok(Self { version: converted.from, shape: converted.shape, object, hub })
     }
 
@@ -164,6 +165,19 @@ mod tests {
             assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}), "refused where it has changed meanwhile");
         }
         Some(patches.into_iter().map(|mut patch| patch["status"].take()).collect())
+    }
+
+    #[test]
+    fn what_cannot_be_converted_is_left_alone_and_what_is_no_answer_is_asked_for_again() {
+        let read = |text: &str| Stored::read(text).map(drop).unwrap_err().outcome();
+        assert_eq!(
+            read(r#"{"apiVersion": "kubernaut.ai/v1beta1", "kind": "WorkflowExecution", "metadata""#),
+            "retried"
+        );
+        assert_eq!(
+            read(r#"{"apiVersion": "kubernaut.ai/v9", "kind": "WorkflowExecution", "metadata": {}}"#),
+            "left_alone"
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
+use crate::cluster::{Index, Seen, Tracked};
+
 /// What was asked for.
 pub struct Call {
     pub method: Method,
@@ -53,4 +55,10 @@ fn otherwise(call: &Call) -> (u16, Value) {
 
 pub fn refusal(code: u16, reason: &str, message: &str) -> (u16, Value) {
     (code, json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message}))
+}
+
+/// The index hears of this object.
+pub fn put<T: Tracked>(index: &Index, object: &Value) {
+    let facts = T::read(&object.to_string()).unwrap();
+    index.put(Seen { key: facts.key().clone(), facts: Ok(facts) });
 }

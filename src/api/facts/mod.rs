@@ -24,9 +24,13 @@ pub use target::{Target, TargetError, TargetId};
 pub use k8s_openapi::jiff::Timestamp;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+/// Servers of one cluster stamp creations by clocks that differ, by no more than this.
+pub const CLOCKS: Duration = Duration::from_secs(10);
 
 /// namespace/name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

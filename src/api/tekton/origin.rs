@@ -1,12 +1,7 @@
 //! Whose a run is: what its maker wrote on it, and which execution that means.
 
-use std::time::Duration;
-
 use super::loose::Meta;
-use crate::api::facts::{ObjectKey, Timestamp};
-
-/// Servers of one cluster stamp creations by clocks that differ.
-const CLOCKS: Duration = Duration::from_secs(10);
+use crate::api::facts::{CLOCKS, ObjectKey, Timestamp};
 
 /// What Kubernaut's executor writes on the run that it makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use kube::Client;
 
 use super::plan::{self, FINALIZER, Rules, Run, Seen, Step};
 use super::turns::{Starting, Waiting};
-use crate::api::facts::{Commission, ObjectKey, Target};
+use crate::api::facts::{Commission, ObjectKey, RemediationRequest, Target};
 use crate::api::tekton::Carrier;
 use crate::cluster::{Changed, Index};
 use crate::controller::change::StatusChange;
@@ -22,7 +22,7 @@ use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
 use crate::controller::stored::Stored;
 use crate::controller::visits::Visits;
-use crate::routing::{self, Policy, Request, Verdict};
+use crate::routing::{self, Parent, Policy, Request, Verdict};
 use crate::telemetry::Telemetry;
 
 /// Executions that are looked at side by side: their calls wait for the API server, not for us.
@@ -33,6 +33,8 @@ const STEPS: usize = 8;
 const LOOK: Duration = Duration::from_millis(250);
 /// Where another one starts on its target, it is looked at again then, if nothing is heard before.
 const ANOTHER_STARTS: Duration = Duration::from_secs(1);
+/// Whether another policy holds is looked at so often: it may end what is waited for, and is no change of any object.
+const POLICY: Duration = Duration::from_secs(1);
 /// Everything is looked at again so often, in case a word of it was lost.
 const RESYNC: Duration = Duration::from_secs(600);
 
@@ -78,6 +80,8 @@ struct Held {
     stored: Stored,
     /// What the API server says of its run, once it was asked.
     looked: Option<Option<Carrier>>,
+    /// Its request as the API server has it, once it was asked.
+    parent: Option<Parent>,
     /// The uid of what was deleted beside it, and what is left of that for a while.
     deleted: Option<(Box<str>, Option<Carrier>)>,
     /// It has its target.
@@ -95,13 +99,20 @@ impl Hands<'_> {
         let all = || self.executor.index.execution_keys().into_iter().for_each(|key| queue.add_now(key));
         all();
         let listening = async {
-            let mut resync = tokio::time::interval(RESYNC);
+            let (mut resync, mut looks) = (tokio::time::interval(RESYNC), tokio::time::interval(POLICY));
+            let mut policy = self.executor.policy.load_full();
             loop {
                 tokio::select! {
                     changed = changes.recv() => match changed {
                         Some(changed) => self.concerned(&changed).into_iter().for_each(|key| queue.add_now(key)),
                         None => std::future::pending().await,
                     },
+                    _ = looks.tick() => {
+                        let before = std::mem::replace(&mut policy, self.executor.policy.load_full());
+                        if !Arc::ptr_eq(&before, &policy) {
+                            all();
+                        }
+                    }
                     _ = resync.tick() => all(),
                 }
             }
@@ -143,7 +154,7 @@ impl Hands<'_> {
             self.complaints.forget(key);
             return Ok(None);
         };
-        let mut held = Held { stored, looked: None, deleted: None, starts: false };
+        let mut held = Held { stored, looked: None, parent: None, deleted: None, starts: false };
         let visited = self.steps(key, &mut held).await;
         if let Some(event) = self.complaints.hear(key, held.stored.uid(), &visited, &self.retries) {
             self.objects.tell(&held.stored, &event).await;
@@ -172,20 +183,21 @@ impl Hands<'_> {
         let key = &commission.key;
         match step {
             Step::Rest(until) => {
-                if commission.waits() {
+                if commission.waits() || commission.deleting {
                     self.starting.leaves(key);
                 }
                 return Ok(ControlFlow::Break(until));
             }
             Step::Look => held.looked = Some(self.look(commission).await?),
+            Step::Confirm => held.parent = Some(self.parent(commission).await?),
             Step::Claim => {
-                let all: Vec<_> = commission.finalizers.iter().cloned().chain([FINALIZER.into()]).collect();
+                let all: Vec<_> = others(commission).chain([FINALIZER.into()]).collect();
                 let there = Some(&*self.executor.rules.namespace);
                 held.stored = self.objects.write_finalizers(key, &held.stored, &all, there).await?;
+                held.looked = None;
             }
             Step::Release => {
-                let all: Vec<_> =
-                    commission.finalizers.iter().filter(|finalizer| &***finalizer != FINALIZER).cloned().collect();
+                let all: Vec<_> = others(commission).collect();
                 match self.objects.write_finalizers(key, &held.stored, &all, None).await {
                     Ok(_) => return Ok(ControlFlow::Break(None)),
                     // With its last finalizer it went.
@@ -257,7 +269,14 @@ impl Hands<'_> {
             (None, Some(indexed)) => Run::There(indexed),
             (None, None) => Run::Unseen,
         };
-        let verdict = self.verdict(commission, now);
+        let there = if let Run::There(run) = run { Some(run) } else { None };
+        let standing: Vec<&str> = there.into_iter().chain(beside).map(Carrier::uid).collect();
+        let verdict = self.verdict(commission, None, now);
+        let reason = |verdict: &Verdict| verdict.hold.as_ref().map(|hold| hold.reason.clone());
+        let confirmed = held.parent.as_ref().and_then(|parent| {
+            let by_parent = self.verdict(commission, Some(parent), now)?;
+            Some(reason(&by_parent) == reason(verdict.as_ref()?))
+        });
         let other = plan::standing(run, beside)
             .and_then(|run| run.origin().execution.as_ref())
             .filter(|other| **other != commission.key);
@@ -265,19 +284,20 @@ impl Hands<'_> {
         let seen = Seen {
             commission,
             verdict: verdict.as_ref(),
+            confirmed,
             run,
-            ended_for: if let Run::There(run) = run { index.ended_for(run) } else { None },
+            ended_for: there.and_then(|run| index.ended_for(run)),
             other_ended: other.and_then(|other| index.execution(other)).map(|other| other.has_ended()),
             memory: &memory.unwrap_or_default(),
             beside,
-            leftovers: place.as_ref().is_some_and(|place| index.has_leftovers(engine, place)),
+            leftovers: place.as_ref().is_some_and(|place| index.has_leftovers(engine, place, &standing)),
             unreadable: index.unreadable(engine),
         };
         plan::plan(&seen, &self.executor.rules, now)
     }
 
-    /// The gate's question, asked again with the later view.
-    fn verdict(&self, commission: &Commission, now: Timestamp) -> Option<Verdict> {
+    /// The gate's question, asked again with the later view; or with its request as another source has it.
+    fn verdict(&self, commission: &Commission, parent: Option<&Parent>, now: Timestamp) -> Option<Verdict> {
         let target = Target::parse(commission.target.as_deref()?, Some(&commission.cluster)).ok()?;
         let request = Request {
             key: Some(commission.key.clone()),
@@ -288,7 +308,10 @@ impl Hands<'_> {
             parameter_names: Vec::new(),
         };
         let soon = std::time::Instant::now() + Duration::from_secs(1);
-        let view = self.executor.index.view(&request, soon).ok()?;
+        let mut view = self.executor.index.view(&request, soon).ok()?;
+        if let Some(parent) = parent {
+            view.parent = parent.clone();
+        }
         Some(routing::decide(&request, &view, &self.executor.policy.load(), now))
     }
 
@@ -302,10 +325,24 @@ impl Hands<'_> {
 
     /// The name of its run, whoever's stands there.
     fn place(&self, commission: &Commission) -> Option<ObjectKey> {
-        let name = super::run_name(commission.target.as_deref()?).into();
-        // Where it was claimed for: by another setting now it would only seem to be gone.
-        let namespace = commission.run_namespace.as_ref().unwrap_or(&self.executor.rules.namespace);
-        Some(ObjectKey { namespace: namespace.clone(), name })
+        let name: Box<str> = super::run_name(commission.target.as_deref()?).into();
+        let in_ = |namespace: &str| ObjectKey { namespace: namespace.into(), name: name.clone() };
+        let here = in_(&self.executor.rules.namespace);
+        // Where it was claimed for: by another setting now it would only seem to be gone. But it is an annotation that everybody
+        // may write: a run of its own that is followed is its run, whatever that says.
+        let there = commission.run_namespace.as_deref().map(in_).filter(|there| *there != here);
+        let known = || self.executor.index.run(plan::engine_of(commission), &here);
+        let elsewhere = there.filter(|_| !known().is_some_and(|run| plan::is_own(&run, commission)));
+        Some(elsewhere.unwrap_or(here))
+    }
+
+    /// Its request.
+    async fn parent(&self, commission: &Commission) -> Result<Parent, Failed> {
+        let stored = self.objects.request(&commission.parent.key()).await?;
+        let read = |stored: Stored| RemediationRequest::from_json(&stored.hub.to_string());
+        Ok(stored.map_or(Parent::Missing, |stored| {
+            read(stored).map_or(Parent::Unreadable, |request| Parent::Found(Arc::new(request)))
+        }))
     }
 
     /// What stands under the name of the run.
@@ -323,6 +360,11 @@ impl Hands<'_> {
     }
 }
 
+/// Its finalizers that are not ours.
+fn others(commission: &Commission) -> impl Iterator<Item = Box<str>> + '_ {
+    commission.finalizers.iter().filter(|finalizer| &***finalizer != FINALIZER).cloned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -332,31 +374,49 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::facts::{RemediationRequest, WorkflowExecution};
-    use crate::api::tekton::{Job, Pod};
-    use crate::controller::testing::server;
+    use crate::api::facts::WorkflowExecution;
+    use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
+    use crate::controller::testing::{Call, put, server};
 
-    /// What is written of an execution that runs by a Job, where the API server does not serve Jobs.
-    async fn visited(index: &Arc<Index>) -> (Result<Option<Timestamp>, String>, Vec<Value>) {
-        let stored = json!({
+    /// One that asks for a Job, created long ago.
+    fn execution(phase: &str) -> Value {
+        json!({
             "apiVersion": "kubernaut.ai/v1beta1", "kind": "WorkflowExecution",
-            "metadata": {"namespace": "payments", "name": "we", "uid": "u", "resourceVersion": "1", "finalizers": [FINALIZER]},
+            "metadata": {"namespace": "payments", "name": "we", "uid": "u", "resourceVersion": "1", "finalizers": [FINALIZER],
+                "creationTimestamp": "2026-01-05T10:00:00Z"},
             "spec": {"remediationRequestRef": {"name": "rr"}, "target": {"kind": "Node", "name": "w"},
                 "workflowRef": {"workflowId": "restart", "executionBundle": "registry/restart:1", "executionEngine": "job"}},
-            "status": {"phase": "Running"},
-        });
+            "status": {"phase": phase},
+        })
+    }
+
+    /// Everything was listed, and nothing was there.
+    fn index() -> Arc<Index> {
+        let index = Arc::new(Index::with_executions_in("runs"));
+        index.listed::<RemediationRequest>(&HashSet::new());
+        index.listed::<WorkflowExecution>(&HashSet::new());
+        index.listed::<Job>(&HashSet::new());
+        index.listed::<Pod>(&HashSet::new());
+        index
+    }
+
+    /// How a visit ends and what it writes, where the API server answers so for what is not the execution.
+    async fn visited(
+        index: &Arc<Index>,
+        stored: Value,
+        answer: impl Fn(&Call) -> Option<(u16, Value)> + Send + Sync + 'static,
+    ) -> (Result<Option<Timestamp>, String>, Vec<Value>) {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let patched = written.clone();
-        let client = server(move |call| match call.method {
-            _ if call.path.contains("/jobs/") => Some((404, json!("404 page not found"))),
-            Method::PATCH => {
-                patched.lock().push(call.body["status"]["phase"].clone());
-                let mut ended = stored.clone();
-                ended["status"] = call.body["status"].clone();
-                Some((200, ended))
+        let (patched, stored) = (written.clone(), Mutex::new(stored));
+        let client = server(move |call| {
+            if !call.path.contains("/workflowexecutions/") {
+                return answer(call);
             }
-            Method::GET => call.is_of_objects().then(|| (200, stored.clone())),
-            _ => None,
+            if call.method == Method::PATCH {
+                patched.lock().push(call.body["status"].clone());
+                json_patch::merge(&mut stored.lock(), &call.body);
+            }
+            Some((200, stored.lock().clone()))
         });
         let rules = Rules { namespace: "runs".into(), cooldown: Duration::from_secs(300) };
         let (policy, telemetry, index) = (Arc::default(), Arc::default(), index.clone());
@@ -375,19 +435,126 @@ mod tests {
         (visited, written)
     }
 
+    fn phases(written: &[Value]) -> Vec<&str> {
+        written.iter().map(|status| status["phase"].as_str().unwrap_or_default()).collect()
+    }
+
     /// An API server that starts may not know yet what it serves.
     #[tokio::test]
     async fn a_kind_that_is_not_served_at_this_moment_is_no_run_that_went() {
-        let index = Arc::new(Index::with_executions_in("runs"));
-        index.listed::<RemediationRequest>(&HashSet::new());
-        index.listed::<WorkflowExecution>(&HashSet::new());
-        index.listed::<Job>(&HashSet::new());
-        index.listed::<Pod>(&HashSet::new());
+        let index = index();
+        let unserved = |call: &Call| call.path.contains("/jobs/").then(|| (404, json!("404 page not found")));
         let behind = Err("not known yet: Jobs are not served at this moment".to_owned());
-        assert_eq!(visited(&index).await, (behind, vec![]));
+        assert_eq!(visited(&index, execution("Running"), unserved).await, (behind, vec![]));
         index.absent::<Job>();
-        let (rests, written) = visited(&index).await;
+        let (rests, written) = visited(&index, execution("Running"), unserved).await;
         assert!(rests.is_ok_and(|until| until.is_some()), "its cooldown passes");
-        assert_eq!(written, ["Failed"], "nobody will serve it");
+        assert_eq!(phases(&written), ["Failed"], "nobody will serve it");
+    }
+
+    /// The stream of requests may be behind, and what is given up is not taken up again.
+    #[tokio::test]
+    async fn an_execution_is_given_up_for_what_the_api_server_says_of_its_request() {
+        let request = |phase: &str| {
+            json!({"apiVersion": "kubernaut.ai/v1beta1", "kind": "RemediationRequest", "metadata": {"namespace": "payments", "name": "rr", "uid": "r"},
+                "spec": {"signalFingerprint": "s"}, "status": {"overallPhase": phase}})
+        };
+        let mut unreadable = request("Analyzing");
+        unreadable["spec"] = json!({"signalFingerprint": 7});
+        for (there, gives_up) in [
+            (None, true),
+            // Another reason than the index has: it is behind, and hears of it.
+            (Some(request("Completed")), false),
+            (Some(unreadable), false),
+            (Some(request("Analyzing")), false),
+        ] {
+            let found = there.clone();
+            let answer = move |call: &Call| {
+                found.clone().filter(|_| call.path.contains("/remediationrequests/")).map(|found| (200, found))
+            };
+            let (visited, written) = visited(&index(), execution("Pending"), answer).await;
+            let expected: &[&str] = if gives_up { &["Failed"] } else { &[] };
+            assert_eq!(phases(&written), expected, "{there:?} {visited:?}");
+        }
+    }
+
+    /// Tekton would take them by their names for the new run's.
+    #[tokio::test]
+    async fn beside_the_parts_of_a_run_that_was_deleted_a_moment_ago_nothing_starts() {
+        let index = index();
+        let place = super::super::run_name("Node/w");
+        let condition = json!([{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]);
+        let run = json!({
+            "metadata": {"namespace": "runs", "name": place, "uid": "r-1", "creationTimestamp": "2026-01-05T09:00:00Z",
+                "labels": {"kubernaut.ai/workflow-execution": "gone", "kubernaut.ai/source-namespace": "payments"}},
+            "status": {"conditions": condition, "completionTime": "2026-01-05T09:01:00Z"},
+        });
+        let task = json!({
+            "metadata": {"namespace": "runs", "name": "t", "uid": "t-1",
+                "labels": {"tekton.dev/pipelineRun": place, "tekton.dev/pipelineRunUID": "r-1"}},
+            "status": {"conditions": condition},
+        });
+        put::<PipelineRun>(&index, &run);
+        put::<TaskRun>(&index, &task);
+        put::<RemediationRequest>(&index, &analyzing());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let calls = asked.clone();
+        let answer = move |call: &Call| {
+            if call.is_of_objects() && !call.path.ends_with("/events") {
+                calls.lock().push(call.method.clone());
+            }
+            (call.method == Method::DELETE).then(|| (200, json!({"kind": "Status", "status": "Success"})))
+        };
+        let mut waiting = execution("Pending");
+        waiting["spec"]["workflowRef"]["executionEngine"] = json!("tekton");
+        let (rests, written) = visited(&index, waiting, answer).await;
+        assert!(rests.is_ok_and(|until| until.is_some()));
+        assert_eq!(*asked.lock(), [Method::DELETE]);
+        let said = written[0]["conditions"][0]["message"].as_str().unwrap();
+        assert!(written.len() == 1 && said.starts_with("parts of the run before it are still there"), "{written:?}");
+    }
+
+    fn analyzing() -> Value {
+        json!({"metadata": {"namespace": "payments", "name": "rr", "uid": "r"}, "spec": {"signalFingerprint": "s"}, "status": {"overallPhase": "Analyzing"}})
+    }
+
+    fn claimed_for(namespace: &str, phase: &str) -> Value {
+        let mut claimed = execution(phase);
+        claimed["metadata"]["annotations"] = json!({"lockkeeper.kubernaut.ai/run-namespace": namespace});
+        claimed
+    }
+
+    #[tokio::test]
+    async fn what_was_claimed_for_another_namespace_and_not_begun_begins_where_runs_are_followed() {
+        let index = index();
+        put::<RemediationRequest>(&index, &analyzing());
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let runs = made.clone();
+        let answer = move |call: &Call| {
+            let creates = call.method == Method::POST && call.path.contains("/jobs");
+            creates.then(|| {
+                runs.lock().push(call.path.clone());
+                (201, call.body.clone())
+            })
+        };
+        let (rests, written) = visited(&index, claimed_for("before", "Pending"), answer).await;
+        assert!(rests.is_ok());
+        assert_eq!(*made.lock(), ["/apis/batch/v1/namespaces/runs/jobs"]);
+        assert_eq!(phases(&written).last(), Some(&"Running"));
+    }
+
+    /// Everybody who may write an execution may write that.
+    #[tokio::test]
+    async fn a_run_that_is_followed_is_not_lost_for_an_annotation() {
+        let index = index();
+        let run = json!({
+            "metadata": {"namespace": "runs", "name": super::super::run_name("Node/w"), "uid": "j-1", "creationTimestamp": "2026-01-05T10:00:01Z",
+                "labels": {"kubernaut.ai/workflow-execution": "we", "kubernaut.ai/source-namespace": "payments"}},
+            "status": {"active": 1},
+        });
+        put::<Job>(&index, &run);
+        let (rests, written) = visited(&index, claimed_for("elsewhere", "Running"), |_| None).await;
+        assert!(rests.is_ok());
+        assert_eq!(phases(&written), [""], "its progress, and no end");
     }
 }

@@ -23,6 +23,8 @@ pub struct Seen<'a> {
     pub commission: &'a Commission,
     /// Asked while it is pending; None: nothing was listed yet.
     pub verdict: Option<&'a Verdict>,
+    /// The verdict holds it for the same reason where its request is as the API server has it; None: that was not asked for.
+    pub confirmed: Option<bool>,
     /// What stands under the name of its run.
     pub run: Run<'a>,
     /// For how long it is known that this ended.
@@ -64,12 +66,14 @@ pub struct Rules {
 pub enum Step {
     /// Until something changes; or this time comes.
     Rest(Option<Timestamp>),
-    /// Puts the finalizer on.
+    /// Puts the finalizer on, and says where its run will be.
     Claim,
     /// Takes it away.
     Release,
     /// Asks the API server what stands under the run's name.
     Look,
+    /// Asks the API server for its request: the index may be behind, and what is given up is not taken up again.
+    Confirm,
     Create(Engine, Value),
     /// Deletes the run of this uid, and no other of its name.
     Delete {
@@ -87,12 +91,24 @@ pub fn plan(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
     let ended = |phase: &str| matches!(phase, "Completed" | "Failed");
     match &*commission.progress.phase {
+        // How its run ended is told first: with the two of them goes all that tells it.
+        phase if commission.deleting && !ended(phase) && has_an_end(seen) => follow(seen, rules, now),
         _ if commission.deleting => leave(seen, rules, now),
         "" | "Pending" => begin(seen, rules, now),
         "Running" => follow(seen, rules, now),
         phase if ended(phase) => rest(seen, rules, now),
         _ => Step::Rest(None),
     }
+}
+
+/// Its run ended, or had when it went, and that is known.
+fn has_an_end(seen: &Seen<'_>) -> bool {
+    claimed(seen.commission)
+        && match seen.run {
+            Run::There(run) if is_own(run, seen.commission) => run.ended(),
+            Run::Absent | Run::There(_) => seen.memory.last.is_some(),
+            Run::Unseen | Run::Went(_) => false,
+        }
 }
 
 /// Of one that nobody here carries out a run may still be there, from the time of another executor: a PipelineRun.
@@ -140,7 +156,7 @@ pub(super) fn owner(commission: &Commission) -> Owner<'_> {
     Owner { key: &commission.key, uid, created: commission.created }
 }
 
-fn is_own(run: &Carrier, commission: &Commission) -> bool {
+pub(super) fn is_own(run: &Carrier, commission: &Commission) -> bool {
     run.is_of(owner(commission))
 }
 
@@ -176,6 +192,10 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if let Some(run) = begun {
         return write(StatusChange::running(commission, run, now));
     }
+    // Claimed for where another setting has runs, or whoever wrote that: what was not begun there begins here.
+    if is_elsewhere(commission, rules) {
+        return if matches!(seen.run, Run::Unseen) { Step::Look } else { Step::Claim };
+    }
     let soon = now.checked_add(SOON).ok();
     let (Some(target), Some(verdict)) = (commission.target.as_deref(), seen.verdict) else { return Step::Rest(soon) };
     if let Some(hold) = &verdict.hold {
@@ -185,7 +205,7 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if let Some(run) = standing(seen.run, beside) {
         return in_the_way(seen, run, rules, now);
     }
-    let (engine, namespace) = (engine_of(commission), commission.run_namespace.as_ref().unwrap_or(&rules.namespace));
+    let (engine, namespace) = (engine_of(commission), &rules.namespace);
     if let Some(input) = seen.unreadable {
         let message = format!(
             "its run could not be followed, since {input} in namespace {namespace} may not be read: grant lockkeeper list and watch on them"
@@ -197,7 +217,7 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         let message = format!(
             "parts of the run before it are still there (TaskRuns of label tekton.dev/pipelineRun={name}, or Pods of label job-name={name}); it starts when they are gone"
         );
-        return waits(commission, LOCKED, &message, soon, now);
+        return waits(commission, LOCKED, &message, now.checked_add(AGAIN).ok(), now);
     }
     Step::Create(engine, run::carrier(engine, commission, target, namespace, now))
 }
@@ -242,9 +262,9 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
 /// Why an execution waits that the gate would let run: another's run has its name.
 const LOCKED: &str = "TargetLocked";
 
-/// Of so young an execution it is not said that its parent is missing: the stream of those may be behind.
+/// Of so young an execution it is not said that its parent is missing: who makes both may make it first.
 const YOUNG: Duration = Duration::from_secs(15);
-/// What a garbage collector takes away is looked at again so often.
+/// What a stream tells in a moment is looked at again so soon.
 const SOON: Duration = Duration::from_secs(1);
 /// What no change announces is looked at again so often.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -263,11 +283,13 @@ fn held(seen: &Seen<'_>, hold: &Hold, now: Timestamp) -> Step {
         Reason::StaleState => return waits(commission, reason, &message, Some(after(now, AGAIN)), now),
         _ => return waits(commission, reason, &message, hold.until(), now),
     };
-    match hold.end {
+    match (hold.end, seen.confirmed) {
+        (End::Never, _) if seen_of_parent > now => waits(commission, reason, &message, Some(seen_of_parent), now),
         // One that is claimed may have a run that the index does not know yet.
-        End::Never if seen_of_parent <= now && matches!(seen.run, Run::Unseen) => Step::Look,
-        End::Never if seen_of_parent <= now => write(StatusChange::given_up(commission, reason, &message, now)),
-        End::Never => waits(commission, reason, &message, Some(seen_of_parent), now),
+        (End::Never, _) if matches!(seen.run, Run::Unseen) => Step::Look,
+        (End::Never, None) => Step::Confirm,
+        (End::Never, Some(true)) => write(StatusChange::given_up(commission, reason, &message, now)),
+        (End::Never, Some(false)) => Step::Rest(now.checked_add(SOON).ok()),
         _ => waits(commission, reason, &message, hold.until(), now),
     }
 }
@@ -313,9 +335,13 @@ fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
 
 /// Of what may not be read no change is heard, nor of what was begun where it is no longer followed: when it is to be asked for.
 fn unheard(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
-    let elsewhere = seen.commission.run_namespace.as_ref().is_some_and(|namespace| *namespace != rules.namespace);
     let again = now.checked_add(AGAIN).ok();
-    again.filter(|_| elsewhere || seen.unreadable.is_some())
+    again.filter(|_| is_elsewhere(seen.commission, rules) || seen.unreadable.is_some())
+}
+
+/// Its run is not where runs are followed.
+fn is_elsewhere(commission: &Commission, rules: &Rules) -> bool {
+    commission.run_namespace.as_ref().is_some_and(|namespace| *namespace != rules.namespace)
 }
 
 /// None: it goes on.
@@ -431,7 +457,7 @@ pub fn refused(commission: &Commission, code: u16, reason: &str, message: &str, 
 fn delete(run: &Carrier, in_haste: bool) -> Step {
     // A Job ends after its Pods, known or not.
     let unknown = run.engine() == Engine::Tekton && run.has_unknown_parts();
-    let foreground = in_haste || run.goes_on() || run.has_open_parts() || unknown;
+    let foreground = in_haste || run.has_open_parts() || unknown;
     Step::Delete { engine: run.engine(), run: run.key().clone(), uid: run.uid().into(), foreground }
 }
 

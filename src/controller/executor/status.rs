@@ -68,7 +68,8 @@ impl StatusChange {
 
     pub(super) fn completed(commission: &Commission, run: &Carrier, now: Timestamp) -> Self {
         let ended = run.completed().unwrap_or(now);
-        let message = &*run.condition().message;
+        let said = run.condition().message;
+        let message = &*if said.is_empty() { format!("{run} went well").into() } else { said };
         let mut conditions = Conditions::of(commission, now);
         conditions.say("ExecutionRunning", false, "ExecutionSucceeded", message);
         conditions.say("ExecutionComplete", true, "ExecutionSucceeded", message);

@@ -170,6 +170,7 @@ impl Hand<'_> {
             execution: &execution,
             end: End {
                 uid: text("/metadata/uid"),
+                started: text("/status/startTime").parse().ok(),
                 reason: text("/status/failure/reason"),
                 message: text("/status/failure/message"),
             },
@@ -233,13 +234,34 @@ impl Hand<'_> {
             let facts = readable(&parent, RemediationRequest::from_json(&request.hub.to_string()))?;
             let failures = self.failures(&facts, None)?.0;
             let shown = Request { facts: &facts, hub: &request.hub };
-            if let Some(change) = abandoned(shown, key, failures, Timestamp::now()) {
+            let ended = self.keeper.index.left(key).filter(|left| left.parent.key() == parent);
+            let change = match ended {
+                Some(left) => self.of_left(shown, &left, failures),
+                None => abandoned(shown, key, failures, Timestamp::now()),
+            };
+            if let Some(change) = change {
                 let written = self.objects.write_leaves(&parent, &request, &change).await?;
                 self.told(&facts, &written, &change).await;
             }
         }
         self.begun.lock().remove(key);
         Ok(())
+    }
+
+    /// What a request says whose execution ended and went before anybody looked. One that is not there holds nothing.
+    fn of_left(&self, request: Request<'_>, left: &WorkflowExecution, failures: usize) -> Option<StatusChange> {
+        let uid = request.execution_uid().unwrap_or_default();
+        let seen = Seen {
+            execution: left,
+            end: End { uid, started: None, reason: "", message: "" },
+            request: Some(request),
+            other: None,
+            counts: Some(Counts { failures, starts: 0 }),
+        };
+        match plan(&seen, &self.keeper.policy.load(), Timestamp::now()) {
+            Step::Write(change) => Some(*change),
+            Step::Rest | Step::Count => None,
+        }
     }
 
     /// Of what the index knows, where that is complete and fresh.
@@ -313,13 +335,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::{Seen as Known, Tracked};
-    use crate::controller::testing::server;
-
-    fn put<T: Tracked>(index: &Index, object: &Value) {
-        let facts = T::read(&object.to_string()).unwrap();
-        index.put(Known { key: facts.key().clone(), facts: Ok(facts) });
-    }
+    use crate::controller::testing::{put, server};
 
     fn object(kind: &str, name: &str, spec: &Value, status: &Value) -> Value {
         json!({"apiVersion": "kubernaut.ai/v1beta1", "kind": kind, "spec": spec, "status": status,
@@ -331,8 +347,8 @@ mod tests {
         object("WorkflowExecution", "we", &spec, &json!({"phase": "Running"}))
     }
 
-    /// What the request is told where its execution leaves the index and the API server has this under its name.
-    async fn told_once_it_left(there: Option<Value>) -> Vec<Value> {
+    /// What the request is told where its execution leaves the index, in this state, and the API server has that under its name.
+    async fn told_once_it_left(last: &Value, there: Option<Value>) -> Vec<Value> {
         let reference = json!({"phaseProgress": {"workflowExecutionRef": {"name": "we"}}, "overallPhase": "Executing"});
         let spec = json!({"signalFingerprint": "s", "target": {"kind": "Node", "name": "w"}});
         let request = object("RemediationRequest", "rr", &spec, &reference);
@@ -369,6 +385,9 @@ mod tests {
         let key = ObjectKey { namespace: "payments".into(), name: "we".into() };
         hand.visit(&key).await.unwrap();
         assert_eq!(*written.lock(), Vec::<Value>::new(), "it is Executing, and its execution runs");
+        let mut left = execution(&json!({"name": "rr"}));
+        left["status"] = last.clone();
+        put::<WorkflowExecution>(&keeper.index, &left);
         keeper.index.listed::<WorkflowExecution>(&HashSet::new());
         hand.visit(&key).await.unwrap();
         hand.visit(&key).await.unwrap();
@@ -377,16 +396,43 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_given_up_where_no_execution_of_its_own_is_left() {
-        let failures = |told: &[Value]| -> Vec<Value> {
-            let member = |status: &Value| json!([status["overallPhase"], status["routing"]["consecutiveFailureCount"]]);
-            told.iter().map(member).collect()
-        };
-        assert_eq!(failures(&told_once_it_left(None).await), [json!(["Failed", 1])]);
+        let running = json!({"phase": "Running"});
         let anothers = execution(&json!({"name": "rr-9"}));
-        assert_eq!(failures(&told_once_it_left(Some(anothers)).await), [json!(["Failed", 1])]);
+        for there in [None, Some(anothers)] {
+            let told = told_once_it_left(&running, there).await;
+            let [status] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(
+                (&status["overallPhase"], &status["routing"]["consecutiveFailureCount"]),
+                (&json!("Failed"), &json!(1))
+            );
+            assert!(status["completion"]["failureReason"].as_str().unwrap().contains("was deleted before it ended"));
+        }
         // The index is behind, or cannot read it.
-        assert_eq!(failures(&told_once_it_left(Some(execution(&json!({"name": "rr"})))).await), [json!(null); 0]);
-        assert_eq!(failures(&told_once_it_left(Some(execution(&json!(7)))).await), [json!(null); 0]);
+        for reference in [json!({"name": "rr"}), json!(7)] {
+            assert_eq!(told_once_it_left(&running, Some(execution(&reference))).await, Vec::<Value>::new());
+        }
+    }
+
+    #[tokio::test]
+    async fn how_an_execution_ended_is_told_where_it_went_before_anybody_looked() {
+        let ended = "2026-01-05T10:01:00Z";
+        let told = told_once_it_left(&json!({"phase": "Completed", "completionTime": ended}), None).await;
+        let [status] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(
+            (&status["overallPhase"], &status["completion"]["outcome"]),
+            (&json!("Completed"), &json!("Remediated"))
+        );
+        assert_eq!(status["completedAt"], ended);
+        let failure = json!({"reason": "TaskFailed", "message": "m", "wasExecutionFailure": true});
+        let last = json!({"phase": "Failed", "completionTime": ended, "failure": failure});
+        let told = told_once_it_left(&last, None).await;
+        let [status] = &told[..] else { panic!("{told:?}") };
+        let reason = "WorkflowExecution payments/we failed while it ran, and was deleted before its reason was read";
+        assert_eq!(
+            (&status["overallPhase"], &status["completion"]["failureReason"]),
+            (&json!("Failed"), &json!(reason))
+        );
+        assert_eq!(status["phaseProgress"], Value::Null, "what it refers to stands");
     }
 
     #[tokio::test(start_paused = true)]

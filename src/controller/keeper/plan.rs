@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::api::facts::{
-    ExecutionPhase, ObjectKey, RemediationRequest, RequestPhase, Timestamp, WorkflowExecution, told,
+    CLOCKS, ExecutionPhase, ObjectKey, RemediationRequest, RequestPhase, Timestamp, WorkflowExecution, told,
 };
 use crate::controller::change::{Event, StatusChange, time};
 use crate::routing::{Jitter, Mode, Policy};
@@ -27,6 +27,8 @@ pub struct Seen<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {
     pub uid: &'a str,
+    pub started: Option<Timestamp>,
+    /// Of its failure; both are empty where nobody read them before it went.
     pub reason: &'a str,
     pub message: &'a str,
 }
@@ -47,7 +49,8 @@ impl Request<'_> {
     }
 
     /// The one of that name, where it says which.
-    fn execution_uid(&self) -> Option<&str> {
+    #[must_use]
+    pub fn execution_uid(&self) -> Option<&str> {
         let uid = self.hub.pointer("/status/phaseProgress/workflowExecutionRef/uid")?.as_str()?;
         Some(uid).filter(|uid| !uid.is_empty())
     }
@@ -92,11 +95,11 @@ fn may_execute(phase: RequestPhase) -> bool {
 pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
     let Some(request) = seen.request else { return Step::Rest };
     let execution = seen.execution;
-    let parent = &execution.parent;
-    // A request comes before its execution: one that came later has its name from one that is gone.
-    let later = request.facts.created.zip(execution.created).is_some_and(|(request, execution)| request > execution);
-    let another = later || parent.uid.as_deref().is_some_and(|uid| uid != &*request.facts.uid);
-    if another || request.facts.deleting || seen.other.is_some() || settled(execution, Some(request.facts)) {
+    if !is_of(execution, request.facts)
+        || request.facts.deleting
+        || seen.other.is_some()
+        || settled(execution, Some(request.facts))
+    {
         return Step::Rest;
     }
     let mut change = match execution.phase {
@@ -106,7 +109,7 @@ pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
             Some(counts) => failed(seen, counts, policy, now),
             None => return Step::Count,
         },
-        _ => executing(execution, now),
+        _ => executing(seen, now),
     };
     // One of this name that was deleted and made anew is another one.
     let named = (request.execution(), request.execution_uid().unwrap_or(seen.end.uid));
@@ -118,6 +121,14 @@ pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
         change.members.extend(BLOCK.map(|member| (member, None)));
     }
     Step::Write(Box::new(change))
+}
+
+/// The execution is this request's, and not of one that had its name before: the uid tells, where the execution says it; else a
+/// request comes before its execution.
+fn is_of(execution: &WorkflowExecution, request: &RemediationRequest) -> bool {
+    let latest = execution.created.and_then(|created| created.checked_add(CLOCKS).ok());
+    let in_time = || latest.zip(request.created).is_none_or(|(latest, request)| request <= latest);
+    execution.parent.uid.as_ref().map_or_else(in_time, |uid| *uid == request.uid)
 }
 
 /// What a request says whose execution was deleted before it ended; None: it is not on it.
@@ -160,12 +171,12 @@ fn ended(execution: &WorkflowExecution, now: Timestamp) -> Timestamp {
     execution.completed_at.unwrap_or(now)
 }
 
-fn executing(execution: &WorkflowExecution, now: Timestamp) -> StatusChange {
-    let note = format!("WorkflowExecution {} runs", execution.key);
+fn executing(seen: &Seen<'_>, now: Timestamp) -> StatusChange {
+    let note = format!("WorkflowExecution {} runs", seen.execution.key);
     StatusChange {
         members: vec![
             ("overallPhase", Some(json!("Executing"))),
-            ("phaseProgress.executingStartTime", Some(time(now))),
+            ("phaseProgress.executingStartTime", Some(time(seen.end.started.unwrap_or(now)))),
         ],
         event: Some(Event::normal("WorkflowRuns", &note)),
     }
@@ -199,7 +210,8 @@ fn gave_up(seen: &Seen<'_>, phase: &str, reason: &str, now: Timestamp) -> Status
 
 /// It never was an attempt: nothing is counted.
 fn deduplicated(seen: &Seen<'_>, now: Timestamp) -> StatusChange {
-    let reason = format!("WorkflowExecution {} was not started: {}", seen.execution.key, seen.end.message);
+    let why = if seen.end.message.is_empty() { "another one had its target" } else { seen.end.message };
+    let reason = format!("WorkflowExecution {} was not started: {why}", seen.execution.key);
     let event = Some(Event::normal("NotTried", &format!("{reason}; this does not count as a failure")));
     StatusChange { event, ..gave_up(seen, "Deduplicated", &reason, now) }
 }
@@ -244,5 +256,11 @@ fn reason(seen: &Seen<'_>) -> String {
         return format!("WorkflowExecution {} failed and does not say why", execution.key);
     };
     let when = if failure.was_execution_failure { "while it ran" } else { "before anything ran" };
+    if reason.is_empty() && message.is_empty() {
+        return format!(
+            "WorkflowExecution {} failed {when}, and was deleted before its reason was read",
+            execution.key
+        );
+    }
     format!("WorkflowExecution {} failed {when}: {reason}: {message}", execution.key)
 }

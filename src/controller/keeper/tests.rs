@@ -68,8 +68,12 @@ impl Scene {
         let facts = self.request.as_ref().map(|hub| RemediationRequest::from_json(&hub.to_string()).unwrap());
         let request = facts.as_ref().zip(self.request.as_ref()).map(|(facts, hub)| Request { facts, hub });
         let text = |path: &str| self.execution.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let end =
-            End { uid: self.uid, reason: text("/status/failure/reason"), message: text("/status/failure/message") };
+        let end = End {
+            uid: self.uid,
+            started: time(text("/status/startTime")),
+            reason: text("/status/failure/reason"),
+            message: text("/status/failure/message"),
+        };
         let seen = Seen { execution: &execution, end, request, other: other.as_ref(), counts: self.counts };
         plan(&seen, &self.policy, at(NOW))
     }
@@ -113,6 +117,8 @@ fn one_that_runs_is_referred_to_and_one_that_waits_is_not() {
                           "phaseProgress.workflowExecutionRef": reference()});
     assert_eq!(runs.says(), expected);
     assert_eq!(runs.note(), "WorkflowExecution payments/we-1 runs");
+    let since = scene(json!({"phase": "Running", "startTime": ENDED})).says();
+    assert_eq!(since["phaseProgress.executingStartTime"], ENDED, "whenever that is told");
     for phase in ["Executing", "Verifying", "Blocked", "Completed", "Failed", "TimedOut", "Skipped", "Cancelled"] {
         let runs = scene(json!({"phase": "Running"})).request(json!({"overallPhase": phase}));
         assert_eq!(runs.step(), Step::Rest, "{phase}");
@@ -321,16 +327,23 @@ fn what_a_person_cleared_is_not_waited_for() {
 
 #[test]
 fn a_request_that_came_after_the_execution_is_not_its_own() {
-    for (created, own) in
-        [("2026-01-05T09:49:59Z", true), ("2026-01-05T09:50:00Z", true), ("2026-01-05T09:50:01Z", false)]
-    {
+    // The uid tells, where it is said; else the creations, as far as clocks can.
+    let named = || json!({"name": "rr-1"});
+    let of = |uid: &str| json!({"name": "rr-1", "uid": uid});
+    for (reference, created, own) in [
+        (named(), "2026-01-05T09:49:59Z", true),
+        (named(), "2026-01-05T09:50:10Z", true),
+        (named(), "2026-01-05T09:50:11Z", false),
+        (of("r"), "2026-01-05T09:50:11Z", true),
+        (of("r-before"), "2026-01-05T09:49:59Z", false),
+    ] {
         for status in
             [json!({"phase": "Running"}), json!({"phase": "Completed", "completionTime": ENDED}), failed(false)]
         {
             let mut told = scene(status).counted(1, 1);
-            told.execution["spec"]["remediationRequestRef"] = json!({"name": "rr-1"});
+            told.execution["spec"]["remediationRequestRef"] = reference.clone();
             told.request.as_mut().unwrap()["metadata"]["creationTimestamp"] = json!(created);
-            assert_eq!(told.step() != Step::Rest, own, "{created}");
+            assert_eq!(told.step() != Step::Rest, own, "{reference} {created}");
         }
     }
 }

@@ -10,6 +10,8 @@ struct World {
     broken: Mutex<bool>,
     /// Of runs it knows nothing.
     unserved: Mutex<bool>,
+    /// But of Tekton's in a version before the one that is made.
+    old_tekton: Mutex<bool>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -24,8 +26,9 @@ impl World {
         if *self.broken.lock() && !call.is_of_objects() {
             return Some(refusal(500, "InternalError", "m"));
         }
-        let unknown = call.path.contains("/jobs/") && *self.unserved.lock();
-        let unserved = unknown || call.path.contains("v1beta1") && !*self.serves_hub.lock();
+        let of_runs = call.path.contains("/jobs/") || call.path.contains("tekton.dev");
+        let unknown = of_runs && *self.unserved.lock() && !(OLDER_TEKTON == call.path && *self.old_tekton.lock());
+        let unserved = unknown || call.path.contains("kubernaut.ai/v1beta1") && !*self.serves_hub.lock();
         unserved.then(|| (404, json!("404 page not found")))
     }
 
@@ -84,7 +87,12 @@ async fn a_kind_that_is_not_served_is_another_answer_than_a_run_that_is_not_ther
     let (objects, key) = (world.objects(), ObjectKey { namespace: "n".into(), name: "wfe-x".into() });
     assert!(objects.run(Engine::Job, &key).await.unwrap().is_none());
     *world.unserved.lock() = true;
-    assert_eq!(objects.run(Engine::Job, &key).await.unwrap_err().to_string(), "404 : 404 page not found");
+    for engine in [Engine::Job, Engine::Tekton] {
+        assert_eq!(objects.run(engine, &key).await.unwrap_err().to_string(), "404 : 404 page not found");
+    }
+    *world.old_tekton.lock() = true;
+    assert!(objects.run(Engine::Tekton, &key).await.unwrap().is_none(), "what is made here it does not serve");
+    assert!(objects.run(Engine::Job, &key).await.is_err());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What this executor can never run: it is said with what to do, and nothing is made for it.
 
+use std::time::Duration;
+
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ use super::{CONFIG, Tekton, allow_executing};
 use crate::conversion::{HUB, hub_wfe};
 use crate::runs::install_tekton;
 use crate::stage::{self, GATE, Stage, World};
-use crate::support::{self, ACTION, Options, eventually};
+use crate::support::{self, ACTION, ADMIN, Options, eventually};
 
 /// Both versions, stored as v1beta1: the older one has no place for a cluster.
 pub async fn own() -> Option<Stage> {
@@ -65,4 +67,43 @@ async fn another_engine_and_another_cluster() {
     }
     let runs = tekton.0.list(&ListParams::default()).await.unwrap().items;
     assert!(runs.is_empty(), "{runs:?}");
+}
+
+#[tokio::test]
+async fn what_its_request_ends_is_not_run_and_holds_nothing() {
+    let Some(stage) = own().await else { return };
+    let world = World::new(&stage.server, "notrun").await;
+    let tekton = Tekton::of(&stage.server).await;
+    let api = world.api_in(HUB, "WorkflowExecution");
+    world.request("over", "over", json!({"overallPhase": "Completed"})).await;
+    // The second one's is not there, and does not come.
+    for (name, reason) in [("over", "ParentTerminal"), ("missing", "ParentMissing")] {
+        world.admitted(&hub_wfe(&world.namespace, name, name, &world.target("api"))).await;
+        let ended = eventually("it is given up", Duration::from_secs(60), || async {
+            let object = api.get(name).await.unwrap();
+            let ended = object.data["status"]["phase"] == "Failed";
+            if ended { Ok(object) } else { Err(format!("{object:?}\n{}", stage.gate.process.log_tail(9))) }
+        })
+        .await;
+        let status = &ended.data["status"];
+        let told = &status["conditions"][0];
+        assert_eq!(
+            (&told["type"], &told["status"], &told["reason"]),
+            (&json!("Admitted"), &json!("False"), &json!(reason))
+        );
+        assert!(status["failure"].is_null() && status["failureReason"].is_null(), "{status}");
+        eventually("an event says so", ACTION, || async {
+            let output = stage
+                .server
+                .kubectl(ADMIN, &["describe", "workflowexecutions", name, "-n", &world.namespace], None)
+                .await;
+            if output.stdout.contains("NotRun") { Ok(()) } else { Err(output.to_string()) }
+        })
+        .await;
+    }
+    let runs = tekton.0.list(&ListParams::default()).await.unwrap().items;
+    assert!(runs.is_empty(), "{runs:?}");
+    world.request("alive", "alive", json!({"overallPhase": "Analyzing"})).await;
+    world.admitted(&hub_wfe(&world.namespace, "alive", "alive", &world.target("api"))).await;
+    tekton.run_on(&world.target("api")).await;
 }

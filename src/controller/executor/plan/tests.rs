@@ -121,6 +121,7 @@ fn told(step: &Step) -> String {
         Step::Claim => "claim".to_owned(),
         Step::Release => "release".to_owned(),
         Step::Look => "look".to_owned(),
+        Step::Confirm => "confirm".to_owned(),
         Step::Create(Engine::Tekton, run) => format!("create {}", run["metadata"]["name"].as_str().unwrap()),
         Step::Create(Engine::Job, run) => format!("create job {}", run["metadata"]["name"].as_str().unwrap()),
         Step::Delete { run, uid, foreground: false, .. } => format!("delete {} {uid}", run.name),
@@ -169,7 +170,8 @@ impl Row<'_> {
 fn seen<'s>(commission: &'s Commission, verdict: &'s Verdict, run: Run<'s>, memory: &'s Memory) -> Seen<'s> {
     let (ended_for, beside) = (Some(Duration::from_secs(60)), None);
     let (other_ended, leftovers, unreadable) = (None, false, None);
-    Seen { commission, verdict: Some(verdict), run, ended_for, other_ended, memory, beside, leftovers, unreadable }
+    let (verdict, confirmed) = (Some(verdict), Some(true));
+    Seen { commission, verdict, confirmed, run, ended_for, other_ended, memory, beside, leftovers, unreadable }
 }
 
 /// The plan where so much is known beside the run.
@@ -311,7 +313,7 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
         (json!({}), Reason::ParentTerminal, End::Never, "write Failed NotRun", ""),
         (young(), Reason::ParentDeleting, End::Never, "write Failed NotRun", ""),
         (json!({}), Reason::ParentTerminal, End::WhenGone, "write Pending Held", "rest"),
-        // The stream of parents may be behind the one of executions.
+        // Who makes both may make it first.
         (young(), Reason::ParentMissing, End::Never, "write Pending Held", "rest until 10"),
         // A clock that goes wrong makes nobody wait for long.
         (ahead(), Reason::ParentMismatch, End::Never, "write Pending Held", "rest until 15"),
@@ -328,10 +330,13 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
             assert_eq!(step(waiting), then, "{reason:?}");
         }
     }
-    // It may have been begun, and nobody knows yet; and nothing waits for longer than it may.
+    // It may have been begun, and nobody knows yet; and the stream of requests may be behind.
     let never =
-        Row { execution: json!({}), hold: Some((Reason::ParentTerminal, End::Never)), run: UNSEEN, memory: NOTHING };
-    assert_eq!(told(&never.step()), "look");
+        |run| Row { execution: json!({}), hold: Some((Reason::ParentTerminal, End::Never)), run, memory: NOTHING };
+    assert_eq!(told(&never(UNSEEN).step()), "look");
+    assert_eq!(told(&never(ABSENT).but(|seen| Seen { confirmed: None, ..seen })), "confirm");
+    assert_eq!(told(&never(ABSENT).but(|seen| Seen { confirmed: Some(false), ..seen })), "rest until 1");
+    // Nothing waits for longer than it may.
     let busy = "ResourceBusy: another workflow is active on this target";
     let short = json!({"spec": {"deadline": stamp(5)}, "status": said("ResourceBusy", busy)});
     let busy =
@@ -577,7 +582,7 @@ fn what_an_earlier_run_left_behind_is_waited_for() {
         "parts of the run before it are still there (TaskRuns of label tekton.dev/pipelineRun={name}, or Pods of label job-name={name}); it starts when they are gone"
     );
     assert_eq!(step(json!({}), true), "write Pending Held");
-    assert_eq!(step(said("TargetLocked", &waits), true), "rest until 1");
+    assert_eq!(step(said("TargetLocked", &waits), true), "rest until 10");
     assert_eq!(step(json!({}), false), format!("create {}", run::name("payments/Deployment/api")));
 }
 

@@ -127,15 +127,16 @@ fn what_may_be_at_work_goes_before_its_run_does() {
     let done = task("a", "True", "Succeeded");
     let over = |task: &Arc<TaskRun>| Carrier::Pipeline(run("False", "Cancelled", -70, &["a"]), vec![task.clone()]);
     let working = job(&json!({"active": 1}));
-    let deleted = || json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": "Running"}});
+    let deleted_in = |phase: &str| json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": phase}});
+    let (deleted, told) = (|| deleted_in("Running"), || deleted_in("Failed"));
     let rested = || json!({"status": {"phase": "Failed", "completionTime": stamp(-70)}});
     let unknown = Carrier::Pipeline(run("False", "Cancelled", -70, &["a"]), Vec::new());
     check(vec![
         (deleted(), Run::There(&run_of("we-1", "u-1", &going())), NOTHING, "delete wfe-x r-1 and wait"),
-        (deleted(), Run::There(&over(&goes_on)), NOTHING, "delete wfe-x r-1 and wait"),
+        (told(), Run::There(&over(&goes_on)), NOTHING, "delete wfe-x r-1 and wait"),
         // Tekton ends a TaskRun before its Pod.
-        (deleted(), Run::There(&over(&done)), NOTHING, "delete wfe-x r-1 and wait"),
-        (deleted(), Run::There(&unknown), NOTHING, "delete wfe-x r-1 and wait"),
+        (told(), Run::There(&over(&done)), NOTHING, "delete wfe-x r-1 and wait"),
+        (told(), Run::There(&unknown), NOTHING, "delete wfe-x r-1 and wait"),
         (rested(), Run::There(&unknown), NOTHING, "delete wfe-x r-1 and wait"),
         (rested(), Run::There(&over(&done)), NOTHING, "delete wfe-x r-1"),
         (deleted(), Run::There(&working), NOTHING, "delete wfe-x r-1 and wait"),
@@ -161,4 +162,34 @@ fn what_is_being_deleted_is_in_the_way_until_it_is_gone_and_nobody_is_a_duplicat
         let beside = Seen { beside: Some(&run), ..seen(&commission, &verdict, ABSENT, &NOTHING) };
         assert_eq!(told(&plan(&beside, &RULES(), now())), "rest");
     }
+}
+
+/// Once both are gone nobody could say it.
+#[test]
+fn how_it_ended_is_told_before_it_goes() {
+    let deleted = |phase: &str| json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": phase}});
+    let well = run_of("we-1", "u-1", &ended("True", -5));
+    let theirs = run_of("we-9", "u-9", &ended("True", -5));
+    let last = || Memory { last: Some(well.clone()), ..gone(true) };
+    let completed = "write Completed WorkflowCompleted";
+    for phase in ["", "Pending", "Running"] {
+        check(vec![
+            (deleted(phase), Run::There(&well), NOTHING, completed),
+            (deleted(phase), Run::There(&leaving(&well)), NOTHING, completed),
+            (deleted(phase), ABSENT, last(), completed),
+            (deleted(phase), Run::There(&theirs), last(), completed),
+            (deleted(phase), UNSEEN, last(), "look"),
+            (deleted(phase), ABSENT, gone(true), "release"),
+            (deleted(phase), Run::There(&theirs), NOTHING, "release"),
+        ]);
+    }
+    let task = Carrier::Pipeline(run("False", "Cancelled", -5, &["a"]), vec![task("a", "Unknown", "Running")]);
+    let soon = knowing(deleted("Running"), Run::There(&task), |seen| Seen { ended_for: Some(Duration::ZERO), ..seen });
+    assert_eq!(soon, "rest until 5", "its task ends in a moment");
+    let mut unclaimed = deleted("Running");
+    merge(&mut unclaimed, json!({"metadata": {"finalizers": []}}));
+    check(vec![
+        (deleted("Completed"), Run::There(&well), NOTHING, "delete wfe-x r-1 and wait"),
+        (unclaimed, Run::There(&well), NOTHING, "rest"),
+    ]);
 }

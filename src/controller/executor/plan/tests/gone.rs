@@ -78,6 +78,16 @@ fn what_was_begun_elsewhere_is_asked_for_until_it_ended() {
         (in_("before"), Run::There(&ours), NOTHING, "rest until 10"),
         (in_("before"), Run::There(&over), NOTHING, "write Completed WorkflowCompleted"),
     ]);
+    // What waits was not begun, and begins where runs are followed now; there may be a run of it nevertheless.
+    let waits = |phase: &str| json!({"metadata": {"annotations": {"lockkeeper.kubernaut.ai/run-namespace": "before"}}, "status": {"phase": phase}});
+    let theirs = run_of("we-9", "u-9", &going());
+    check(vec![
+        (waits("Pending"), UNSEEN, NOTHING, "look"),
+        (waits(""), ABSENT, NOTHING, "claim"),
+        (waits("Pending"), Run::There(&theirs), NOTHING, "claim"),
+        (waits("Pending"), Run::There(&ours), NOTHING, "write Running ExecutionCreated"),
+        (waits("Pending"), ABSENT, gone(true), "write Failed Unknown WorkflowFailed"),
+    ]);
     // Of its tasks nothing will be told.
     let mut failed = ended("False", -1);
     failed["childReferences"] = json!([{"kind": "TaskRun", "name": "wfe-x-a", "pipelineTaskName": "a"}]);

@@ -11,15 +11,14 @@ struct Known {
     unreadable: Option<Input>,
 }
 
-/// When it is looked at again, once it was said why it waits; its run is where the setting of now has it, or elsewhere.
-fn again(run: Run<'_>, namespace: &str, known: Known) -> String {
+/// When it is looked at again, once it was said why it waits.
+fn again(run: Run<'_>, known: Known) -> String {
     let Known { other_ended, leftovers, unreadable } = known;
     let step = |execution: Value| {
         let row = Row { execution, hold: None, run, memory: NOTHING };
         row.but(|seen| Seen { other_ended, leftovers, unreadable, ..seen })
     };
-    let mut waiting =
-        json!({"metadata": {"annotations": {"lockkeeper.kubernaut.ai/run-namespace": namespace}}, "status": {}});
+    let mut waiting = json!({"status": {}});
     let Step::Write(change) = step(waiting.clone()) else { return "nothing is said".to_owned() };
     for (name, value) in change.members {
         waiting["status"][name] = value.unwrap_or_default();
@@ -38,15 +37,14 @@ fn what_is_in_the_way_is_looked_at_again_where_no_change_of_it_is_heard() {
         (theirs(&ended("True", -600)), Some(false), "rest until 10", "rest until 10"),
     ] {
         let known = Known { other_ended, ..Known::default() };
-        assert_eq!(again(Run::There(&run), "runs", known), heard, "{run:?}");
-        assert_eq!(again(Run::There(&run), "before", known), unheard, "{run:?}");
+        assert_eq!(again(Run::There(&run), known), heard, "{run:?}");
         let blind = Known { unreadable: Some(Input::TaskRuns), ..known };
-        assert_eq!(again(Run::There(&run), "runs", blind), unheard, "{run:?}");
+        assert_eq!(again(Run::There(&run), blind), unheard, "{run:?}");
     }
 }
 
 #[test]
 fn where_nothing_is_in_its_place_it_is_looked_at_again_by_the_clock() {
-    assert_eq!(again(ABSENT, "runs", Known { leftovers: true, ..Known::default() }), "rest until 1");
-    assert_eq!(again(ABSENT, "runs", Known { unreadable: Some(Input::Pods), ..Known::default() }), "rest until 10");
+    assert_eq!(again(ABSENT, Known { leftovers: true, ..Known::default() }), "rest until 10");
+    assert_eq!(again(ABSENT, Known { unreadable: Some(Input::Pods), ..Known::default() }), "rest until 10");
 }
