@@ -1,5 +1,6 @@
 //! An execution and its request, from their creation to what is told of them when lockkeeper carries it out by Tekton.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Event;
@@ -39,6 +40,9 @@ pub enum Act {
     Told(u64, u64),
     /// A person cancels the run.
     Cancel,
+    /// It ended well, and for another signal another one is made on its target: it waits while the run of the first is kept, and
+    /// starts when that has gone, with a bundle of its own.
+    Next,
     /// A person deletes the execution and its request while this task of it is at work, and makes them anew at once.
     Anew(&'static str),
 }
@@ -103,6 +107,8 @@ struct Living<'l> {
     life: &'l Life,
     /// Of the run.
     name: String,
+    /// Of the execution and of its request.
+    names: Cell<(&'static str, &'static str)>,
     namespace: String,
     executions: Api<DynamicObject>,
     requests: Api<DynamicObject>,
@@ -126,6 +132,7 @@ impl<'l> Living<'l> {
         let living = Self {
             life,
             name: run_name(&target),
+            names: Cell::new(("we", "rr")),
             executions: api("kubernaut.ai", "v1beta1", "WorkflowExecution", &namespace),
             requests: api("kubernaut.ai", "v1beta1", "RemediationRequest", &namespace),
             runs: api("tekton.dev", "v1", "PipelineRun", &lockkeeper.runs),
@@ -139,23 +146,25 @@ impl<'l> Living<'l> {
     }
 
     async fn create(&self) -> Result<(), String> {
-        let mut request = gate::rr(&self.namespace, "rr", self.life.name);
+        let (_, name) = self.names.get();
+        let mut request = gate::rr(&self.namespace, name, &format!("{} {name}", self.life.name));
         request["apiVersion"] = json!("kubernaut.ai/v1beta1");
         let execution = self.execution();
         create(&self.requests, &request).await?;
         let analyzing = Patch::Merge(json!({"status": {"overallPhase": "Analyzing"}}));
-        let patched = self.requests.patch_status("rr", &PatchParams::default(), &analyzing).await;
+        let patched = self.requests.patch_status(name, &PatchParams::default(), &analyzing).await;
         patched.map_err(|error| error.to_string())?;
         // The gate hears of the request by its watch.
         try_eventually("the execution is admitted", TOLD, || create(&self.executions, &execution)).await
     }
 
     fn execution(&self) -> Value {
+        let (name, request) = self.names.get();
         let mut execution = json!({
             "apiVersion": "kubernaut.ai/v1beta1", "kind": "WorkflowExecution",
-            "metadata": {"name": "we", "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace},
             "spec": {
-                "remediationRequestRef": {"name": "rr"}, "parameters": {"REPLICAS": "2"},
+                "remediationRequestRef": {"name": request}, "parameters": {"REPLICAS": "2"},
                 "target": {"namespace": self.namespace, "kind": "Deployment", "name": "api"},
                 "workflowRef": {"workflowId": "restart", "workflowName": "restart", "actionType": "RestartDeployment",
                     "version": "1.0.0", "executionBundle": "registry.example/restart:1"},
@@ -171,12 +180,13 @@ impl<'l> Living<'l> {
         for act in &self.life.acts {
             self.act(act).await?;
         }
+        let (execution, request) = self.names.get();
         let run = try_eventually("the run ends", TOLD, || async {
             let run = self.runs.get(&self.name).await.map_err(|error| error.to_string())?;
             if done(&run.data) { Ok(run.data) } else { Err(run.data["status"].to_string()) }
         })
         .await?;
-        let execution = status(&self.executions, "we", "ends", |status| {
+        let execution = status(&self.executions, execution, "ends", |status| {
             matches!(status["phase"].as_str(), Some("Completed" | "Failed"))
         })
         .await?;
@@ -184,7 +194,7 @@ impl<'l> Living<'l> {
         let later = self.runs.get(&self.name).await.map_err(|error| error.to_string())?.data;
         let ends = [run, later].map(|run| run["status"]["completionTime"].clone());
         self.is_told_of(&execution, &ends)?;
-        let request = status(&self.requests, "rr", "is told", |status| {
+        let request = status(&self.requests, request, "is told", |status| {
             matches!(status["overallPhase"].as_str(), Some("Completed" | "Failed"))
         })
         .await?;
@@ -202,7 +212,7 @@ impl<'l> Living<'l> {
             Act::Pod(task, play) => self.player.play(&format!("{}-{task}-pod", self.name), play).await,
             Act::Told(done, of) => {
                 let what = format!("{done} of {of} tasks are told");
-                let told = status(&self.executions, "we", &what, |status| {
+                let told = status(&self.executions, self.names.get().0, &what, |status| {
                     counted(status) == (json!(done), json!(of)) && status["phase"] == "Running"
                 });
                 told.await.map(drop)
@@ -212,6 +222,7 @@ impl<'l> Living<'l> {
                 let patched = self.runs.patch(&self.name, &PatchParams::default(), &cancelled).await;
                 patched.map(drop).map_err(|error| error.to_string())
             }
+            Act::Next => self.next().await,
             Act::Anew(task) => self.anew(&format!("{}-{task}-pod", self.name)).await,
         }
     }
@@ -244,6 +255,10 @@ impl<'l> Living<'l> {
         })
         .await?;
         self.create().await?;
+        self.another_run(first).await
+    }
+
+    async fn another_run(&self, first: Option<String>) -> Result<(), String> {
         try_eventually("another run is there", TOLD, || async {
             let run = self.runs.get(&self.name).await.map_err(|error| error.to_string())?;
             if run.metadata.uid == first { Err("it is the first one".to_owned()) } else { Ok(()) }
@@ -251,11 +266,30 @@ impl<'l> Living<'l> {
         .await
     }
 
+    /// Tekton would take a task of the first run by its name, and say of the second that it succeeded.
+    async fn next(&self) -> Result<(), String> {
+        status(&self.executions, "we", "ends", |status| status["phase"] == "Completed").await?;
+        let first = self.runs.get(&self.name).await.map_err(|error| error.to_string())?.metadata.uid;
+        self.names.set(("we-2", "rr-2"));
+        self.create().await?;
+        let kept = |status: &Value| status["conditions"][0]["reason"] == "TargetLocked";
+        status(&self.executions, "we-2", "waits", kept).await?;
+        self.another_run(first).await?;
+        // Of the same name and content, the first one's may be still there.
+        let known = try_eventually("its pipeline is known", TOLD, || async {
+            let run = self.runs.get(&self.name).await.map_err(|error| error.to_string())?;
+            if run.data["status"]["pipelineSpec"].is_null() { Err(run.data["status"].to_string()) } else { Ok(()) }
+        });
+        let bundle = resolved(&pipeline());
+        tokio::select! { answered = answer(&self.resolutions, &self.name, bundle) => answered, known = known => known }
+    }
+
     /// The request says that it is carried out, and by what.
     async fn executes(&self) -> Result<(), String> {
-        let told = status(&self.requests, "rr", "executes", |status| status["overallPhase"] == "Executing").await?;
+        let (execution, request) = self.names.get();
+        let told = status(&self.requests, request, "executes", |status| status["overallPhase"] == "Executing").await?;
         let reference = &told["phaseProgress"]["workflowExecutionRef"];
-        same("what the request refers to", &reference["name"], &json!("we"))?;
+        same("what the request refers to", &reference["name"], &json!(execution))?;
         same("what the request is blocked by", &told["routing"]["blockReason"], &Value::Null)
     }
 

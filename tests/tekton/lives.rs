@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::life::{Act, End, Life};
 use crate::support::pods::Play;
-use Act::{Anew, Cancel, Pod, Resolved, Told, Unresolved};
+use Act::{Anew, Cancel, Next, Pod, Resolved, Told, Unresolved};
 
 pub fn all() -> Vec<Life> {
     vec![
@@ -64,6 +64,19 @@ pub fn all() -> Vec<Life> {
                 Told(0, 2),
                 Anew("look"),
                 Resolved,
+                Pod("look", Play::success()),
+                Told(1, 2),
+                Pod("patch", Play::success()),
+            ],
+            End::well(2, 2),
+        ),
+        Life::new(
+            "next",
+            [
+                Resolved,
+                Pod("look", Play::success()),
+                Pod("patch", Play::success()),
+                Next,
                 Pod("look", Play::success()),
                 Told(1, 2),
                 Pod("patch", Play::success()),

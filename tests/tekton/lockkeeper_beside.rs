@@ -20,7 +20,7 @@ impl<'s> Lockkeeper<'s> {
         let runs = server.tekton_namespace("runs").await.unwrap_or_else(|error| panic!("{error:#}"));
         let kubeconfig = rights(server, &runs).await;
         let config = format!(
-            "loops: {{executor: true, routingKeeper: true}}\nexecution: {{namespace: {runs}}}\nchecks: {{exponentialBackoff: {{source: published}}}}\n"
+            "loops: {{executor: true, routingKeeper: true}}\nexecution: {{namespace: {runs}, cooldown: 20s}}\nchecks: {{exponentialBackoff: {{source: published}}, recentlyRemediated: {{mode: off}}}}\n"
         );
         let gate = gate::start_gate_with(server, &config, &kubeconfig).await;
         // The API server converts by the process that needs them.

@@ -1,5 +1,7 @@
 //! Killed between any two calls of either loop: one run, the right status, and a request that counts it once.
 
+use std::time::{Duration, Instant};
+
 use kube::Api;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -13,10 +15,10 @@ use crate::conversion::{HUB, hub_wfe};
 use crate::keeper::allow_keeping;
 use crate::runs::{RUNS, install_tekton};
 use crate::stage::{self, GATE, Gate, World, in_seconds};
-use crate::support::{self, ADMIN, ApiServer, Options, eventually};
+use crate::support::{self, ACTION, ADMIN, ApiServer, Options, eventually};
 
 /// Lives of one execution follow one upon the other on a machine that may be busy.
-const LIFE: std::time::Duration = std::time::Duration::from_secs(60);
+const LIFE: Duration = Duration::from_secs(60);
 
 /// Both loops, and no check that would hold what comes after a failure of its signal.
 const BOTH: &str = "loops: {executor: true, routingKeeper: true}\nexecution: {cooldown: 1s}\n\
@@ -150,14 +152,20 @@ impl Bench {
             assert_eq!((&request["overallPhase"], outcome), (&json!("Completed"), &json!("Remediated")), "{fault:?}");
             assert_eq!(routing["consecutiveFailureCount"], 0, "{fault:?}");
         }
-        let calls = self.proxy.calls();
+        let counts = |call: &&Call| call.code == 200 && call.body.contains("consecutiveFailureCount");
+        let mut calls = self.proxy.calls();
+        // What is stored may be seen before the proxy has the answer.
+        let until = Instant::now() + ACTION;
+        while !calls.iter().any(|call| counts(&call)) && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            calls.extend(self.proxy.calls());
+        }
         let count = |method: &str, end: &str, code: u16| {
             let all = calls.iter().filter(|call| call.method == method && call.code == code);
             all.filter(|call| call.path.ends_with(end)).count()
         };
         let runs = if story.engine == Engine::Job { "/jobs" } else { "/pipelineruns" };
         assert_eq!((count("POST", runs, 201), uids), (1, 1), "{fault:?}: {calls:#?}");
-        let counts = |call: &&Call| call.code == 200 && call.body.contains("consecutiveFailureCount");
         assert_eq!(calls.iter().filter(counts).count(), 1, "{fault:?}: counted once: {calls:#?}");
         calls
     }
@@ -189,7 +197,7 @@ impl Bench {
                 }
                 _ => {}
             }
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
 }
@@ -294,9 +302,9 @@ async fn what_rests_asks_nothing() {
     })
     .await;
     // Its own writes come back once.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     bench.proxy.calls();
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let asked = bench.proxy.calls();
     assert!(asked.is_empty(), "{asked:#?}");
 }
