@@ -385,6 +385,7 @@ fn what_runs_is_followed_to_its_end() {
 fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
     let (ours, theirs) = (run_of("we-1", "u-1", &ended("True", -70)), run_of("we-9", "u-9", &ended("True", -70)));
     let (goes_on, before) = (run_of("we-1", "u-1", &going()), run_of("we-1", "u-0", &ended("True", -70)));
+    let next = run_of("we-9", "u-9", &going());
     let over = |phase: &str, seconds: i64| json!({"status": {"phase": phase, "completionTime": stamp(seconds)}});
     let deleting = |phase: &str| json!({"metadata": {"deletionTimestamp": stamp(-1)}, "status": {"phase": phase}});
     let unclaimed = |mut object: Value| {
@@ -399,6 +400,7 @@ fn what_ended_goes_after_its_time_and_takes_its_own_run_along() {
         (over("Completed", -61), ABSENT, unknown(), "release"),
         (over("Completed", -61), Run::There(&theirs), unknown(), "release"),
         (over("Completed", -61), Run::There(&before), unknown(), "release"),
+        (over("Completed", -61), Run::There(&next), unknown(), "release"),
         (json!({"status": {"phase": "Completed"}}), Run::There(&ours), unknown(), "delete wfe-x r-1"),
         (unclaimed(over("Completed", -61)), Run::There(&ours), unknown(), "rest"),
         // Whoever wrote its end, its run goes on: it is not cut short, but by a deletion.
