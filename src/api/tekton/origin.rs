@@ -100,4 +100,15 @@ mod tests {
         assert!(!says("we-1", Some("u-1")).is_of(nameless, Some(at(-11))));
         assert!(says("we-1", None).is_of(Owner { created: None, ..owner }, Some(at(-500))));
     }
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_label_stands_whole_beside_it() {
+        let meta = |annotations: &str| {
+            let labels = r#"{"kubernaut.ai/workflow-execution": "short", "kubernaut.ai/source-namespace": "payments"}"#;
+            let run = format!(r#"{{"metadata": {{"name": "r", "labels": {labels}, "annotations": {annotations}}}}}"#);
+            super::super::PipelineRun::from_json(&run).unwrap().origin.execution.unwrap().name
+        };
+        assert_eq!(&*meta("{}"), "short");
+        assert_eq!(&*meta(r#"{"lockkeeper.kubernaut.ai/execution": "payments/the-whole"}"#), "the-whole");
+    }
 }

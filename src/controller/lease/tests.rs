@@ -20,6 +20,8 @@ enum Answers {
     Never,
     /// It is done, and nobody hears that.
     Unheard,
+    /// It is done, and that is heard four seconds later.
+    Late,
 }
 
 /// One Lease, what was written to it, and who led; times are seconds since the test began.
@@ -102,6 +104,9 @@ impl World {
                 let (code, told) = world.answer(&parts.method, &serde_json::from_slice(&bytes).unwrap_or_default());
                 if unheard {
                     std::future::pending::<()>().await;
+                }
+                if *world.answers.lock() == Answers::Late && parts.method == Method::PUT {
+                    seconds(4).await;
                 }
                 let answer = Response::builder().status(code).body(Body::from(told.to_string().into_bytes()));
                 Ok::<_, std::convert::Infallible>(answer.unwrap())
@@ -333,4 +338,19 @@ async fn who_is_told_to_stop_in_the_middle_of_a_renewal_gives_back_what_that_mad
     stop.cancel();
     leading.await.unwrap();
     assert_eq!(world.spec(), theirs(LONG_AGO, 15));
+}
+
+/// For its rival that time counts from the write.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_counts_from_when_it_was_asked_for() {
+    let world = World::new(None);
+    let _candidate = world.stand();
+    seconds(1).await;
+    *world.answers.lock() = Answers::Late;
+    seconds(4).await;
+    // Written in the second second, heard in the sixth; no later one is.
+    seconds(2).await;
+    *world.answers.lock() = Answers::Never;
+    seconds(30).await;
+    assert_eq!(*world.led.lock(), [(0, Some(12))]);
 }

@@ -109,3 +109,27 @@ fn only_rbac_tells_of_a_right() {
         assert_eq!((refused(code, message).lacks_a_right(), refused(code, message).advice()), (false, ""), "{message}");
     }
 }
+
+/// Whoever wrote meanwhile is not written over, and no other run of that name is deleted.
+#[tokio::test]
+async fn a_write_says_what_it_rests_on() {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let (sent, key) = (bodies.clone(), ObjectKey { namespace: "n".into(), name: "we".into() });
+    let object = json!({"apiVersion": "kubernaut.ai/v1beta1", "kind": "WorkflowExecution",
+        "metadata": {"namespace": "n", "name": "we", "uid": "u", "resourceVersion": "7"}, "spec": {}});
+    let client = server(move |call| {
+        sent.lock().push(call.body.clone());
+        call.path.contains("/workflowexecutions/").then(|| (200, object.clone()))
+    });
+    let objects = Objects::of("test", client, "us");
+    let stored = objects.execution(&key).await.unwrap().unwrap();
+    bodies.lock().clear();
+    objects.write_finalizers(&key, &stored, &["f".into()], Some("runs")).await.unwrap();
+    assert!(
+        objects.delete_run(Engine::Job, &key, "r-1", false).await.unwrap().is_none(),
+        "one that is gone is deleted"
+    );
+    let bodies = bodies.lock();
+    assert_eq!(bodies[0]["metadata"]["resourceVersion"], "7");
+    assert_eq!(bodies[1]["preconditions"], json!({"uid": "r-1"}));
+}

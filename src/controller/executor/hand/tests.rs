@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::facts::WorkflowExecution;
 use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
-use crate::controller::testing::{Call, put, server};
+use crate::controller::testing::{Call, put, refusal, server};
 
 /// One that asks for a Job, created long ago.
 fn execution(phase: &str) -> Value {
@@ -33,16 +33,30 @@ fn index() -> Arc<Index> {
     index
 }
 
-/// How a visit ends and what it writes, where the API server answers so for what is not the execution.
-async fn visited(
+/// What came of a visit.
+struct Visited {
+    rests: Result<Option<Timestamp>, String>,
+    /// What was written of the execution's status.
+    written: Vec<Value>,
+    /// What was asked for but for the execution, and events.
+    asked: Vec<String>,
+    /// Whether another one may start on the target now.
+    leaves_the_target: bool,
+}
+
+/// A visit where the API server answers so for what is not the execution.
+async fn visit(
     index: &Arc<Index>,
     stored: Value,
     answer: impl Fn(&Call) -> Option<(u16, Value)> + Send + Sync + 'static,
-) -> (Result<Option<Timestamp>, String>, Vec<Value>) {
-    let written = Arc::new(Mutex::new(Vec::new()));
-    let (patched, stored) = (written.clone(), Mutex::new(stored));
+) -> Visited {
+    let (written, asked) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let (patched, calls, stored) = (written.clone(), asked.clone(), Mutex::new(stored));
     let client = server(move |call| {
         if !call.path.contains("/workflowexecutions/") {
+            if call.is_of_objects() && !call.path.ends_with("/events") {
+                calls.lock().push(format!("{} {}", call.method, call.path));
+            }
             return answer(call);
         }
         if call.method == Method::PATCH {
@@ -62,10 +76,12 @@ async fn visited(
         waiting: Waiting::default(),
         starting: Starting::default(),
     };
-    let key = ObjectKey { namespace: "payments".into(), name: "we".into() };
-    let visited = hands.visit(&key).await.map_err(|error| error.to_string());
-    let written = written.lock().clone();
-    (visited, written)
+    let key = |name: &str| ObjectKey { namespace: "payments".into(), name: name.into() };
+    let rests = hands.visit(&key("we")).await.map_err(|error| error.to_string());
+    let target = Target::parse("Node/w", None).unwrap();
+    let leaves_the_target = hands.starting.takes(target.identity(), &key("another"), |_| true);
+    let (written, asked) = (written.lock().clone(), asked.lock().clone());
+    Visited { rests, written, asked, leaves_the_target }
 }
 
 fn phases(written: &[Value]) -> Vec<&str> {
@@ -78,9 +94,10 @@ async fn a_kind_that_is_not_served_at_this_moment_is_no_run_that_went() {
     let index = index();
     let unserved = |call: &Call| call.path.contains("/jobs/").then(|| (404, json!("404 page not found")));
     let behind = Err("not known yet: Jobs are not served at this moment".to_owned());
-    assert_eq!(visited(&index, execution("Running"), unserved).await, (behind, vec![]));
+    let visited = visit(&index, execution("Running"), unserved).await;
+    assert_eq!((visited.rests, visited.written), (behind, vec![]));
     index.absent::<Job>();
-    let (rests, written) = visited(&index, execution("Running"), unserved).await;
+    let Visited { rests, written, .. } = visit(&index, execution("Running"), unserved).await;
     assert!(rests.is_ok_and(|until| until.is_some()), "its cooldown passes");
     assert_eq!(phases(&written), ["Failed"], "nobody will serve it");
 }
@@ -105,9 +122,9 @@ async fn an_execution_is_given_up_for_what_the_api_server_says_of_its_request() 
         let answer = move |call: &Call| {
             found.clone().filter(|_| call.path.contains("/remediationrequests/")).map(|found| (200, found))
         };
-        let (visited, written) = visited(&index(), execution("Pending"), answer).await;
+        let Visited { rests, written, .. } = visit(&index(), execution("Pending"), answer).await;
         let expected: &[&str] = if gives_up { &["Failed"] } else { &[] };
-        assert_eq!(phases(&written), expected, "{there:?} {visited:?}");
+        assert_eq!(phases(&written), expected, "{there:?} {rests:?}");
     }
 }
 
@@ -130,19 +147,13 @@ async fn beside_the_parts_of_a_run_that_was_deleted_a_moment_ago_nothing_starts(
     put::<PipelineRun>(&index, &run);
     put::<TaskRun>(&index, &task);
     put::<RemediationRequest>(&index, &analyzing());
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let calls = asked.clone();
-    let answer = move |call: &Call| {
-        if call.is_of_objects() && !call.path.ends_with("/events") {
-            calls.lock().push(call.method.clone());
-        }
-        (call.method == Method::DELETE).then(|| (200, json!({"kind": "Status", "status": "Success"})))
-    };
+    let answer =
+        |call: &Call| (call.method == Method::DELETE).then(|| (200, json!({"kind": "Status", "status": "Success"})));
     let mut waiting = execution("Pending");
     waiting["spec"]["workflowRef"]["executionEngine"] = json!("tekton");
-    let (rests, written) = visited(&index, waiting, answer).await;
+    let Visited { rests, written, asked, .. } = visit(&index, waiting, answer).await;
     assert!(rests.is_ok_and(|until| until.is_some()));
-    assert_eq!(*asked.lock(), [Method::DELETE]);
+    assert_eq!(asked, [format!("DELETE /apis/tekton.dev/v1/namespaces/runs/pipelineruns/{place}")]);
     let said = written[0]["conditions"][0]["message"].as_str().unwrap();
     assert!(written.len() == 1 && said.starts_with("parts of the run before it are still there"), "{written:?}");
 }
@@ -161,18 +172,10 @@ fn claimed_for(namespace: &str, phase: &str) -> Value {
 async fn what_was_claimed_for_another_namespace_and_not_begun_begins_where_runs_are_followed() {
     let index = index();
     put::<RemediationRequest>(&index, &analyzing());
-    let made = Arc::new(Mutex::new(Vec::new()));
-    let runs = made.clone();
-    let answer = move |call: &Call| {
-        let creates = call.method == Method::POST && call.path.contains("/jobs");
-        creates.then(|| {
-            runs.lock().push(call.path.clone());
-            (201, call.body.clone())
-        })
-    };
-    let (rests, written) = visited(&index, claimed_for("before", "Pending"), answer).await;
+    let Visited { rests, written, asked, .. } = visit(&index, claimed_for("before", "Pending"), making).await;
     assert!(rests.is_ok());
-    assert_eq!(*made.lock(), ["/apis/batch/v1/namespaces/runs/jobs"]);
+    let looked = format!("GET {}", job("before"));
+    assert_eq!(asked, [looked.as_str(), "POST /apis/batch/v1/namespaces/runs/jobs"]);
     assert_eq!(phases(&written).last(), Some(&"Running"));
 }
 
@@ -180,13 +183,116 @@ async fn what_was_claimed_for_another_namespace_and_not_begun_begins_where_runs_
 #[tokio::test]
 async fn a_run_that_is_followed_is_not_lost_for_an_annotation() {
     let index = index();
-    let run = json!({
-        "metadata": {"namespace": "runs", "name": crate::controller::executor::run_name("Node/w"), "uid": "j-1", "creationTimestamp": "2026-01-05T10:00:01Z",
-            "labels": {"kubernaut.ai/workflow-execution": "we", "kubernaut.ai/source-namespace": "payments"}},
-        "status": {"active": 1},
-    });
-    put::<Job>(&index, &run);
-    let (rests, written) = visited(&index, claimed_for("elsewhere", "Running"), |_| None).await;
+    put::<Job>(&index, &run("we", "u", "r-1", &json!({"active": 1})));
+    let Visited { rests, written, .. } = visit(&index, claimed_for("elsewhere", "Running"), |_| None).await;
     assert!(rests.is_ok());
     assert_eq!(phases(&written), [""], "its progress, and no end");
+}
+
+/// The path of the Job in this namespace.
+fn job(namespace: &str) -> String {
+    format!("/apis/batch/v1/namespaces/{namespace}/jobs/{}", crate::controller::executor::run_name("Node/w"))
+}
+
+/// The Job under the name of the target's, for an execution of this name and uid.
+fn run(execution: &str, of: &str, uid: &str, status: &Value) -> Value {
+    json!({
+        "metadata": {"namespace": "runs", "name": crate::controller::executor::run_name("Node/w"), "uid": uid,
+            "creationTimestamp": "2026-01-05T10:00:01Z",
+            "labels": {"kubernaut.ai/workflow-execution": execution, "kubernaut.ai/source-namespace": "payments"},
+            "annotations": {"lockkeeper.kubernaut.ai/execution-uid": of}},
+        "status": status,
+    })
+}
+
+fn over() -> Value {
+    json!({"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-05T10:00:05Z"}]})
+}
+
+/// What is made is made as it is asked for.
+fn making(call: &Call) -> Option<(u16, Value)> {
+    (call.method == Method::POST && call.path.ends_with("/jobs")).then(|| (201, call.body.clone()))
+}
+
+/// An index that knows its request, and where nothing else speaks against it.
+fn free() -> Arc<Index> {
+    let index = index();
+    put::<RemediationRequest>(&index, &analyzing());
+    index
+}
+
+/// A crash between the create and the word of it, or a cache that is behind.
+#[tokio::test]
+async fn a_run_that_is_there_already_is_its_own_or_in_its_way() {
+    let there = |of: &'static str| {
+        move |call: &Call| match call.method {
+            Method::POST if call.path.ends_with("/jobs") => Some(refusal(409, "AlreadyExists", "it is there")),
+            Method::GET if call.path.contains("/jobs/") => Some((200, run(of, "", "r-1", &json!({"active": 1})))),
+            _ => None,
+        }
+    };
+    let calls = ["POST /apis/batch/v1/namespaces/runs/jobs".to_owned(), format!("GET {}", job("runs"))];
+    let adopted = visit(&free(), execution("Pending"), there("we")).await;
+    assert_eq!((adopted.asked, phases(&adopted.written)[0]), (calls.to_vec(), "Running"));
+    let duplicate = visit(&free(), execution("Pending"), there("we-9")).await;
+    assert_eq!(
+        (duplicate.asked, duplicate.written[0]["failureReason"].as_str()),
+        (calls.to_vec(), Some("Deduplicated"))
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_start_leaves_the_target_to_others() {
+    let refused = |code: u16, reason: &'static str| {
+        move |call: &Call| {
+            (call.method == Method::POST && call.path.ends_with("/jobs")).then(|| refusal(code, reason, "no"))
+        }
+    };
+    for (code, reason, leaves) in [(422, "Invalid", true), (500, "InternalError", false)] {
+        let visited = visit(&free(), execution("Pending"), refused(code, reason)).await;
+        assert_eq!((visited.leaves_the_target, visited.rests.is_ok()), (leaves, leaves), "{code}");
+    }
+    // The index has not heard of it.
+    assert!(!visit(&free(), execution("Pending"), making).await.leaves_the_target);
+    // The name of its run was taken meanwhile, by one that is being deleted: it waits.
+    let mut going = run("we-9", "u-9", "r-9", &json!({"active": 1}));
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-05T10:00:05Z");
+    let taken = move |call: &Call| match call.method {
+        Method::POST if call.path.ends_with("/jobs") => Some(refusal(409, "AlreadyExists", "it is there")),
+        Method::GET if call.path.contains("/jobs/") => Some((200, going.clone())),
+        _ => None,
+    };
+    assert!(visit(&free(), execution("Pending"), taken).await.leaves_the_target);
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_deleted_once() {
+    let index = free();
+    put::<Job>(&index, &run("we", "u", "r-1", &json!({"active": 1})));
+    let mut deleted = execution("Running");
+    deleted["metadata"]["deletionTimestamp"] = json!("2026-01-05T10:01:00Z");
+    // It stays until its Pods are gone, and the stream tells that later.
+    let staying = |call: &Call| {
+        let mut left = run("we", "u", "r-1", &json!({"active": 1}));
+        left["metadata"]["deletionTimestamp"] = json!("2026-01-05T10:01:01Z");
+        (call.method == Method::DELETE).then_some((200, left))
+    };
+    let visited = visit(&index, deleted, staying).await;
+    assert_eq!((visited.asked, visited.rests), (vec![format!("DELETE {}", job("runs"))], Ok(None)));
+}
+
+/// It is not itself what has to be told first.
+#[tokio::test]
+async fn an_earlier_run_of_its_own_name_that_ended_makes_way() {
+    let index = free();
+    put::<WorkflowExecution>(&index, &execution("Pending"));
+    put::<Job>(&index, &run("we", "u-0", "r-0", &over()));
+    // Some answer with what was there.
+    let gone = |call: &Call| match call.method {
+        Method::DELETE => Some((200, run("we", "u-0", "r-0", &over()))),
+        _ => making(call),
+    };
+    let visited = visit(&index, execution("Pending"), gone).await;
+    let calls = [format!("DELETE {}", job("runs")), "POST /apis/batch/v1/namespaces/runs/jobs".to_owned()];
+    assert_eq!((visited.asked, phases(&visited.written)[0]), (calls.to_vec(), "Running"));
 }

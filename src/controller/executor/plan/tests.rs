@@ -294,6 +294,7 @@ fn what_can_never_run_ends_and_says_why_unless_its_run_is_there() {
         let failure = member(&change, "failure");
         assert_eq!(failure["wasExecutionFailure"], false, "nothing ran: {failure}");
     }
+    check(vec![(spec(json!({"deadline": stamp(0)})), ABSENT, NOTHING, "write Failed DeadlineExceeded WorkflowFailed")]);
     let mut unclaimed = late();
     merge(&mut unclaimed, json!({"metadata": {"finalizers": []}}));
     check(vec![(unclaimed, UNSEEN, NOTHING, "write Failed DeadlineExceeded WorkflowFailed")]);

@@ -114,3 +114,21 @@ fn what_may_not_be_read_is_not_begun_and_is_asked_for_where_it_was() {
         knowing(running, Run::There(&over), |seen| Seen { unreadable: Some(Input::TaskRuns), ended_for: None, ..seen });
     assert_eq!(over, "write Failed Unknown WorkflowFailed", "its tasks will not be told");
 }
+
+/// Its record may not show that any more.
+#[test]
+fn what_was_seen_at_work_counts_when_it_fails() {
+    let failed = run_of(
+        "we-1",
+        "u-1",
+        &json!({"conditions": [{"type": "Succeeded", "status": "False", "reason": "CouldntGetTask", "message": "m",
+        "lastTransitionTime": stamp(-5)}]}),
+    );
+    for seen_at_work in [true, false] {
+        let memory = Memory { ran: seen_at_work, ..NOTHING };
+        let row = Row { execution: phase("Running"), hold: None, run: Run::There(&failed), memory };
+        let Step::Write(change) = row.step() else { unreachable!("a write") };
+        let ran = member(&change, "failure")["wasExecutionFailure"].as_bool().unwrap_or(false);
+        assert_eq!(ran, seen_at_work);
+    }
+}
