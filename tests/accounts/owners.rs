@@ -149,3 +149,32 @@ fn of_many_runs_of_one_execution_those_that_did_something_are_remembered() {
     }
     assert_eq!(memory(&index, Engine::Tekton, "u1"), (true, true));
 }
+
+/// What is remembered of runs whose executions nobody knows is bounded, and takes no room from the others.
+#[test]
+fn executions_that_are_there_or_have_a_run_are_remembered_whoever_comes_after() {
+    let index = index();
+    let object = json!({"metadata": {"namespace": "payments", "name": "we"}, "spec": {"targetResource": "Node/w"}});
+    let of = |execution: &str, name: &str, uid: &str| {
+        let mut run = named(run(&Value::Null), name, uid);
+        run["metadata"]["labels"]["kubernaut.ai/workflow-execution"] = json!(execution);
+        run
+    };
+    let went = |execution: &str, place: &str| {
+        let execution = key("payments", execution);
+        let owner = Owner { key: &execution, uid: None, created: Some(at(0)) };
+        index.memory(Engine::Tekton, &key(RUNS, place), owner).gone
+    };
+    // The run of the first goes before the execution is heard of; the second has another run.
+    index.removed::<PipelineRun>(seen(&of("we", "wfe-1", "r1")));
+    put::<WorkflowExecution>(&index, &object);
+    index.removed::<PipelineRun>(seen(&of("two", "wfe-2", "r2")));
+    put::<PipelineRun>(&index, &of("two", "wfe-2", "r3"));
+    index.removed::<PipelineRun>(seen(&of("orphan", "wfe-3", "r4")));
+    assert_eq!((went("we", "wfe-1"), went("two", "wfe-2"), went("orphan", "wfe-3")), (true, true, true));
+    for number in 0..2000 {
+        index.removed::<PipelineRun>(seen(&of(&format!("we-{number}"), "wfe-4", &format!("x{number}"))));
+    }
+    assert_eq!((went("we", "wfe-1"), went("two", "wfe-2"), went("orphan", "wfe-3")), (true, true, false));
+    assert!(went("we-1999", "wfe-4"), "the latest ones");
+}

@@ -6,6 +6,7 @@ use hyper::Method;
 use serde_json::json;
 
 use super::*;
+use crate::api::duration::GoDuration;
 use crate::controller::testing::{put, server};
 
 const ENDED: &str = "2026-01-05T10:01:00Z";
@@ -33,6 +34,17 @@ fn running() -> Value {
     json!({"phase": "Running"})
 }
 
+fn hand(keeper: &Keeper, client: Client) -> Hand<'_> {
+    Hand {
+        keeper,
+        objects: Objects::of("routing-keeper", client, "us"),
+        begun: Mutex::default(),
+        unheard: Unheard::default(),
+        retries: Retries::default(),
+        complaints: Complaints::default(),
+    }
+}
+
 /// What the request `rr`, which is Executing by `we`, is told when this happens and the API server has that execution.
 async fn told(there: Option<Value>, happens: impl AsyncFnOnce(&Hand<'_>)) -> Vec<Value> {
     let reference = json!({"phaseProgress": {"workflowExecutionRef": {"name": "we"}}, "overallPhase": "Executing"});
@@ -58,14 +70,7 @@ async fn told(there: Option<Value>, happens: impl AsyncFnOnce(&Hand<'_>)) -> Vec
     });
     let (telemetry, policy) = (Arc::default(), Arc::default());
     let keeper = Keeper { client: client.clone(), identity: "us".to_owned(), index, policy, telemetry };
-    let hand = Hand {
-        keeper: &keeper,
-        objects: Objects::of("routing-keeper", client, "us"),
-        begun: Mutex::default(),
-        unheard: Unheard::default(),
-        retries: Retries::default(),
-        complaints: Complaints::default(),
-    };
+    let hand = hand(&keeper, client);
     happens(&hand).await;
     std::mem::take(&mut *written.lock())
 }
@@ -170,4 +175,61 @@ async fn nothing_is_counted_before_what_was_written_is_heard_of() {
     assert_eq!(unheard.behind("another", fresh, nothing), None, "it counts nothing of that");
     tokio::time::advance(fresh + Duration::from_millis(1)).await;
     assert_eq!(unheard.behind("s", fresh, nothing), None, "the index is no older than that, or nothing is counted");
+}
+
+/// Two requests of one signal; each execution failed while it ran.
+async fn both_failed(index: &Arc<Index>, policy: Policy, hears: bool) -> [Result<(), String>; 2] {
+    let names = [("rr", "we"), ("rr-2", "we-2")];
+    let failure = json!({"reason": "TaskFailed", "message": "m", "wasExecutionFailure": true});
+    let failed = move |rr: &str, we: &str| {
+        let spec = json!({"remediationRequestRef": {"name": rr}, "target": {"kind": "Node", "name": we}});
+        object("WorkflowExecution", we, &spec, &json!({"phase": "Failed", "completionTime": ENDED, "failure": failure}))
+    };
+    let request = move |rr: &str, phase: &str| {
+        let spec = json!({"signalFingerprint": "s", "target": {"kind": "Node", "name": "w"}});
+        object("RemediationRequest", rr, &spec, &json!({"overallPhase": phase}))
+    };
+    index.listed::<RemediationRequest>(&HashSet::new());
+    index.listed::<WorkflowExecution>(&HashSet::new());
+    for (rr, we) in names {
+        put::<RemediationRequest>(index, &request(rr, "Executing"));
+        put::<WorkflowExecution>(index, &failed(rr, we));
+    }
+    let heard = index.clone();
+    let client = server(move |call| {
+        let of = |name: &str| call.path.split('/').any(|part| part == name);
+        let (rr, we) = names.into_iter().find(|(rr, we)| of(rr) || of(we))?;
+        if call.path.contains("/workflowexecutions/") {
+            return Some((200, failed(rr, we)));
+        }
+        let mut stored = request(rr, "Executing");
+        if call.method == Method::PATCH {
+            json_patch::merge(&mut stored["status"], &call.body["status"]);
+            if hears {
+                put::<RemediationRequest>(&heard, &stored);
+            }
+        }
+        Some((200, stored))
+    });
+    let (telemetry, policy) = (Arc::default(), Arc::new(ArcSwap::from_pointee(policy)));
+    let keeper = Keeper { client: client.clone(), identity: "us".to_owned(), index: index.clone(), policy, telemetry };
+    let hand = hand(&keeper, client);
+    let mut visited = Vec::new();
+    for (_, we) in names {
+        visited.push(hand.visit(&key(we)).await.map_err(|error| error.to_string()));
+    }
+    visited.try_into().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_of_a_signal_is_counted_when_the_one_before_is_heard_of_and_by_fresh_streams() {
+    let heard = both_failed(&Arc::default(), Policy::default(), true).await;
+    assert_eq!(heard, [Ok(()), Ok(())]);
+    let unheard = both_failed(&Arc::default(), Policy::default(), false).await;
+    let behind = "not known yet: that payments/rr ended, which was written a moment ago".to_owned();
+    assert_eq!(unheard, [Ok(()), Err(behind)]);
+    let mut policy = Policy::default();
+    policy.staleness.max = GoDuration::seconds(0);
+    let [silent, _] = both_failed(&Arc::default(), policy, true).await;
+    assert!(silent.unwrap_err().starts_with("not known yet: an input was silent for "));
 }
