@@ -1,4 +1,4 @@
-//! What this executor can never run: it is said with what to do, and nothing is made for it.
+//! What this executor can never run: it is said with what to do, and nothing is made for it. And an example that it can.
 
 use std::time::Duration;
 
@@ -106,4 +106,22 @@ async fn what_its_request_ends_is_not_run_and_holds_nothing() {
     world.request("alive", "alive", json!({"overallPhase": "Analyzing"})).await;
     world.admitted(&hub_wfe(&world.namespace, "alive", "alive", &world.target("api"))).await;
     tekton.run_on(&world.target("api")).await;
+}
+
+/// `docs/execution.md`, "Try it".
+#[tokio::test]
+async fn the_example_is_taken_and_carried_out() {
+    let Some(stage) = own().await else { return };
+    let world = World::new(&stage.server, "example").await;
+    for file in ["request", "execution"] {
+        let file = format!("{}/examples/execution/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+        stage.server.kubectl(ADMIN, &["apply", "-n", &world.namespace, "-f", &file], None).await.expect_success();
+    }
+    let api = world.api_in(HUB, "WorkflowExecution");
+    eventually("a Job carries it out", ACTION, || async {
+        let object = api.get("we-api").await.unwrap();
+        let runs = object.data["status"]["phase"] == "Running";
+        if runs { Ok(()) } else { Err(format!("{object:?}\n{}", stage.gate.process.log_tail(9))) }
+    })
+    .await;
 }
