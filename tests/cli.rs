@@ -296,6 +296,25 @@ fn explain_takes_an_execution_a_request_or_a_target() {
 }
 
 #[test]
+fn explain_says_where_an_execution_that_nothing_holds_says_what_it_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = |phase: &str| {
+        let request = "apiVersion: kubernaut.ai/v1beta1\nkind: RemediationRequest\nmetadata: {namespace: payments, name: rr, uid: u}\nspec: {signalFingerprint: s}";
+        let spec = "remediationRequestRef: {name: rr}, target: {kind: Node, name: w}, workflowRef: {workflowId: x}";
+        format!(
+            "{request}\n---\napiVersion: kubernaut.ai/v1beta1\nkind: WorkflowExecution\nmetadata: {{namespace: payments, name: we}}\nspec: {{{spec}}}\nstatus: {{phase: {phase}}}\n"
+        )
+    };
+    for (phase, waits) in [("Pending", true), ("Running", false)] {
+        std::fs::write(folder.path().join("x.yaml"), object(phase)).unwrap();
+        let output = lockkeeper(&["explain", "payments/we", "--state", folder.path().to_str().unwrap()]);
+        let text = stdout(&output);
+        assert_eq!((output.status.code(), text.contains("nothing holds it")), (Some(0), true), "{text}");
+        assert_eq!(text.contains("\n  kubectl describe wfe we -n payments\n"), waits, "{text}");
+    }
+}
+
+#[test]
 fn a_configuration_changes_the_verdict() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");

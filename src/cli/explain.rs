@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Question {
     about: String,
     request: Request,
+    /// The execution that is asked about, where it is there and has not begun.
+    waits: Option<ObjectKey>,
 }
 
 impl Explain {
@@ -79,7 +81,7 @@ const NOTHING_ASKED: &str = "name a WorkflowExecution or RemediationRequest as N
 fn question(index: &Index, object: Option<&ObjectKey>, target: Option<Target>) -> anyhow::Result<Question> {
     match (object, target) {
         (None, Some(target)) => {
-            Ok(Question { about: "whatever holds it".to_owned(), request: Request::target(target) })
+            Ok(Question { about: "whatever holds it".to_owned(), request: Request::target(target), waits: None })
         }
         (Some(key), Some(target)) => match (index.request(key), index.execution(key)) {
             (None, Some(execution)) => {
@@ -105,6 +107,7 @@ fn for_execution(execution: &WorkflowExecution) -> anyhow::Result<Question> {
     };
     Ok(Question {
         about: format!("WorkflowExecution {}", execution.key),
+        waits: execution.waits().then(|| execution.key.clone()),
         request: Request {
             key: Some(execution.key.clone()),
             stored: Some(Stored { created: execution.created }),
@@ -133,6 +136,7 @@ fn for_parent(key: &ObjectKey, request: Option<&RemediationRequest>, target: Tar
             workflow_id,
             parameter_names: Vec::new(),
         },
+        waits: None,
     }
 }
 
@@ -150,6 +154,9 @@ fn text(question: &Question, verdict: &Verdict, paint: Paint) -> String {
         None => format!("{}\n", paint.good("nothing holds it")),
         Some(hold) => format!("{} {}\n", paint.bad("held:"), hold.told(verdict.at)),
     };
+    if let Some(key) = question.waits.as_ref().filter(|_| verdict.hold.is_none()) {
+        text += &of_its_executor(key);
+    }
     if let Some(seconds) = verdict.retry_after_seconds() {
         text += &format!("try again in {}\n", GoDuration::seconds(seconds));
     }
@@ -161,11 +168,23 @@ fn text(question: &Question, verdict: &Verdict, paint: Paint) -> String {
     text
 }
 
+/// The gate would let it start; for its run there may be something in the way that no rule of routing knows.
+fn of_its_executor(key: &ObjectKey) -> String {
+    let [namespace, name] = told(key);
+    format!(
+        "it has not begun: its condition Admitted says what its executor waits for\n  kubectl describe wfe {name} -n {namespace}\n"
+    )
+}
+
+fn told(key: &ObjectKey) -> [String; 2] {
+    [&key.namespace, &key.name].map(|part| crate::line::one_line(part, 253))
+}
+
 /// The command that lifts a hold which only a person can.
 fn to_clear(verdict: &Verdict) -> String {
     let cleared = verdict.hold.as_ref().filter(|hold| hold.end == End::WhenCleared);
     let Some(by) = cleared.and_then(|hold| hold.by.as_ref()) else { return String::new() };
-    let [namespace, name] = [&by.key.namespace, &by.key.name].map(|part| crate::line::one_line(part, 253));
+    let [namespace, name] = told(&by.key);
     format!(
         "once you have looked at the target, say so:\n  kubectl patch wfe {name} -n {namespace} --subresource=status --type=merge \\\n    \
          -p '{{\"status\":{{\"blockClearance\":{{\"clearMethod\":\"StatusField\",\"clearReason\":\"…at least ten words…\"}}}}}}'\n"

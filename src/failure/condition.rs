@@ -61,7 +61,7 @@ pub fn of_engine(engine: &str) -> Classification {
     let engine = one_line(engine, ENGINE_MAX_CHARS);
     let message = format!(
         "executionEngine {engine:?} is not carried out here: this executor makes Tekton PipelineRuns and Kubernetes Jobs. \
-         Set it to tekton or job, or leave it out"
+         Create a new execution with tekton or job, or without it"
     );
     let said = Source::nameless("WorkflowExecution").says(Weight::Run, message.clone());
     Classification::of_whole(UnsupportedEngine, false, &message, vec![said])

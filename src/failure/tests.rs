@@ -376,6 +376,13 @@ fn a_summary_says_what_failed_where_why_and_what_to_do() {
         "Recommendation: look at what it waited for; then raise the timeout or take a faster variant.",
     ];
     assert_eq!(summary.lines().collect::<Vec<_>>(), lines);
+    let late = of_late().summary(Subject::default());
+    assert!(
+        late.ends_with(
+            "Recommendation: look at what it waited for before it could start; then give a new execution more time."
+        ),
+        "{late}"
+    );
     assert_eq!(found.because(), "TaskRun n/t step a");
     assert_eq!(Classification { evidence: Vec::new(), ..found }.because(), "no evidence");
 }

@@ -89,6 +89,9 @@ impl Classification {
         let role = self.evidence.first().and_then(|first| first.from.container.as_ref()).map(|(role, _)| *role);
         match (self.reason, role == Some(SIDECAR)) {
             (Reason::OomKilled, true) => "raise the memory limit of the sidecar, or let it do less at once.",
+            (Reason::DeadlineExceeded, _) if !self.ran => {
+                "look at what it waited for before it could start; then give a new execution more time."
+            }
             (Reason::TaskFailed, _) if !self.ran => "read the events of the Pod, and the log of what failed in it.",
             (Reason::TaskFailed, true) => {
                 "read the log of the sidecar; what it, or a step, changed before it failed is still changed."

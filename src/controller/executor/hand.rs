@@ -15,7 +15,7 @@ use super::turns::{Starting, Waiting};
 use crate::api::facts::{Commission, ObjectKey, RemediationRequest, Target};
 use crate::api::tekton::Carrier;
 use crate::cluster::{Changed, Index};
-use crate::controller::change::StatusChange;
+use crate::controller::change::{Event, StatusChange};
 use crate::controller::complaints::Complaints;
 use crate::controller::objects::{Failed, Objects};
 use crate::controller::queue::Queue;
@@ -223,6 +223,7 @@ impl Hands<'_> {
             Step::Delete { engine, run, uid, foreground } => {
                 let answer = self.objects.delete_run(engine, &run, &uid, foreground).await?;
                 let left = answer.and_then(|text| Carrier::from_json(engine, &text)).filter(Carrier::deleting);
+                self.deleted(&held.stored, key, &format!("{} {run}", engine.kind()), left.as_ref()).await;
                 if engine == plan::engine_of(commission) {
                     held.looked = Some(left);
                 } else {
@@ -235,6 +236,18 @@ impl Hands<'_> {
             },
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Who waits for a deletion is told what for.
+    async fn deleted(&self, stored: &Stored, key: &ObjectKey, run: &str, left: Option<&Carrier>) {
+        if left.is_none() {
+            return tracing::info!(execution = %key, run, "a run was deleted");
+        }
+        let note = format!(
+            "{run} is being deleted, and stays until its TaskRuns and Pods are gone; where a Pod does not end, look at it and at its node"
+        );
+        tracing::info!(execution = %key, note);
+        self.objects.tell(stored, &Event::normal("RunDeleting", &note)).await;
     }
 
     /// None: it changed nothing that is stored, and would not the next time.

@@ -1,6 +1,8 @@
 //! The PipelineRun or Job that carries an execution out: upstream's name, labels and parameters, so that either executor knows
 //! the other's runs.
 
+use std::collections::HashSet;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
@@ -79,14 +81,17 @@ const MOUNTS: &str = "/run/kubernaut";
 
 /// One Pod, and no second one in its place: what was half done is not done again by itself.
 fn job(commission: &Commission, target: &str, now: Timestamp) -> Value {
-    let home = [("HOME", "/tmp"), ("TMPDIR", "/tmp")].map(|(name, value)| json!({"name": name, "value": value}));
+    // Where no parameter says otherwise: of one name twice the last would count, and a patch by keys would fail.
+    let given: HashSet<&str> = parameters(commission, target).map(|(name, _)| name).collect();
+    let home = [("HOME", "/tmp"), ("TMPDIR", "/tmp")].into_iter().filter(|(name, _)| !given.contains(name));
+    let home = home.map(|(name, value)| json!({"name": name, "value": value}));
     // A value stands for itself: a dollar sign in it names no other variable.
     let literal = |value: &str| value.replace('$', "$$");
     let parameters = parameters(commission, target).map(|(name, value)| json!({"name": name, "value": literal(value)}));
     let (volumes, mounts): (Vec<_>, Vec<_>) = volumes(commission).into_iter().unzip();
     let mut container = json!({
         "name": "workflow", "image": commission.bundle,
-        "env": home.into_iter().chain(parameters).collect::<Vec<_>>(),
+        "env": home.chain(parameters).collect::<Vec<_>>(),
         "volumeMounts": mounts,
         "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
     });
@@ -265,7 +270,6 @@ mod tests {
         assert_eq!(
             env,
             [
-                ("HOME", "/tmp"),
                 ("TMPDIR", "/tmp"),
                 ("A", "1"),
                 ("B", "$$(HOME) $$$$x"),

@@ -23,8 +23,10 @@ impl StatusChange {
 
     /// It can never run, and that is nobody's failure: no details, so that it holds nothing.
     pub(super) fn given_up(commission: &Commission, reason: &str, message: &str, now: Timestamp) -> Self {
+        let message = &format!("{message}; this execution is not run any more: create a new one");
         let mut conditions = Conditions::of(commission, now);
         conditions.say("Admitted", false, reason, message);
+        conditions.say("ExecutionComplete", true, reason, message);
         Self {
             members: vec![("phase", Some(json!("Failed"))), ("completionTime", Some(time(now))), conditions.member()],
             event: Some(Event::warning("NotRun", message)),

@@ -91,6 +91,11 @@ async fn what_its_request_ends_is_not_run_and_holds_nothing() {
             (&told["type"], &told["status"], &told["reason"]),
             (&json!("Admitted"), &json!("False"), &json!(reason))
         );
+        assert_eq!(
+            (&status["conditions"][1]["type"], &status["conditions"][1]["status"]),
+            (&json!("ExecutionComplete"), &json!("True"))
+        );
+        assert!(told["message"].as_str().unwrap().ends_with("create a new one"), "{told}");
         assert!(status["failure"].is_null() && status["failureReason"].is_null(), "{status}");
         eventually("an event says so", ACTION, || async {
             let output = stage

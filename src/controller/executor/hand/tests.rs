@@ -40,6 +40,8 @@ struct Visited {
     written: Vec<Value>,
     /// What was asked for but for the execution, and events.
     asked: Vec<String>,
+    /// The reasons of the events.
+    events: Vec<String>,
     /// Whether another one may start on the target now.
     leaves_the_target: bool,
 }
@@ -51,10 +53,13 @@ async fn visit(
     answer: impl Fn(&Call) -> Option<(u16, Value)> + Send + Sync + 'static,
 ) -> Visited {
     let (written, asked) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-    let (patched, calls, stored) = (written.clone(), asked.clone(), Mutex::new(stored));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let (patched, calls, told, stored) = (written.clone(), asked.clone(), events.clone(), Mutex::new(stored));
     let client = server(move |call| {
         if !call.path.contains("/workflowexecutions/") {
-            if call.is_of_objects() && !call.path.ends_with("/events") {
+            if call.path.ends_with("/events") {
+                told.lock().push(call.body["reason"].as_str().unwrap().to_owned());
+            } else if call.is_of_objects() {
                 calls.lock().push(format!("{} {}", call.method, call.path));
             }
             return answer(call);
@@ -80,8 +85,8 @@ async fn visit(
     let rests = hands.visit(&key("we")).await.map_err(|error| error.to_string());
     let target = Target::parse("Node/w", None).unwrap();
     let leaves_the_target = hands.starting.takes(target.identity(), &key("another"), |_| true);
-    let (written, asked) = (written.lock().clone(), asked.lock().clone());
-    Visited { rests, written, asked, leaves_the_target }
+    let (written, asked, events) = (written.lock().clone(), asked.lock().clone(), events.lock().clone());
+    Visited { rests, written, asked, events, leaves_the_target }
 }
 
 fn phases(written: &[Value]) -> Vec<&str> {
@@ -279,6 +284,7 @@ async fn what_is_deleted_is_deleted_once() {
     };
     let visited = visit(&index, deleted, staying).await;
     assert_eq!((visited.asked, visited.rests), (vec![format!("DELETE {}", job("runs"))], Ok(None)));
+    assert_eq!(visited.events, ["RunDeleting"], "who waits for it can read why");
 }
 
 /// It is not itself what has to be told first.
