@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::facts::{RemediationRequest, WorkflowExecution};
 use crate::api::tekton::{Job, PipelineRun, Pod, TaskRun};
 use crate::cluster::{Folder, Footing, Index, Pace, follow, follow_where_served};
-use crate::config::Settings;
+use crate::config::{Loops, Settings};
 use crate::controller::executor::Rules;
 use crate::controller::{self, Candidate, Clearance, Executor, Keeper, Timing};
 use crate::telemetry::{Admin, CertificateRow, Condition, StateRow, Telemetry, admin_router};
@@ -130,7 +130,7 @@ fn hand(
     let identity = controller::identity();
     let candidate = Candidate {
         leases: kube::Api::default_namespaced((**client).clone()),
-        lease: "lockkeeper".to_owned(),
+        lease: lease(loops).to_owned(),
         identity: identity.clone(),
         timing: Timing::default(),
     };
@@ -171,6 +171,12 @@ fn hand(
         }
     }));
     Box::pin(unbroken(leading, stop.clone()))
+}
+
+/// The Lease of who has loops that carry out or keep, and that of who only clears: one that has none of the others' loops would
+/// lead, and theirs stand still. Two may clear at once: who writes second is told so.
+fn lease(loops: &Loops) -> &'static str {
+    if loops.executor || loops.routing_keeper { "lockkeeper" } else { "lockkeeper-clearance" }
 }
 
 /// Until the loops end as they were told to. Where one breaks, a process that only serves would look healthy, hold no lease

@@ -57,9 +57,25 @@ enum Move {
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error("{0}")]
-    Call(#[from] kube::Error),
+    Call(String),
     #[error("no answer in time")]
     Late,
+}
+
+impl From<kube::Error> for Failed {
+    fn from(error: kube::Error) -> Self {
+        Self::Call(match error {
+            kube::Error::Api(status) if status.code == 401 => {
+                "401 Unauthorized: the API server does not know this user; renew the token or certificate in the kubeconfig".to_owned()
+            }
+            kube::Error::Api(status) if status.code == 403 => format!(
+                "403 Forbidden: {}; grant get, create and update on leases there, or name lockkeeper's own namespace in the context of the kubeconfig",
+                status.message
+            ),
+            kube::Error::Api(status) => format!("{} {}: {}", status.code, status.reason, status.message),
+            error => error.to_string(),
+        })
+    }
 }
 
 impl Candidate {
@@ -195,10 +211,16 @@ impl Candidate {
 
     /// So that the next leader need not wait.
     async fn release(&self, lease: Option<Lease>) {
+        let led = lease.is_some();
         match in_time(Instant::now() + self.timing.retry, self.give_back(lease)).await {
             Ok(Ok(true)) => tracing::info!(lease = self.lease, "the lease is given back"),
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::warn!(lease = self.lease, %error, "the lease is not given back; it runs out"),
+            // Who never led has nothing to give back that anybody waits for.
+            _ if !led => {}
+            Ok(Err(error)) => {
+                let error = Failed::from(error);
+                tracing::warn!(lease = self.lease, %error, "the lease is not given back; it runs out");
+            }
             Err(_) => tracing::warn!(lease = self.lease, "the lease is not given back in time; it runs out"),
         }
     }

@@ -14,8 +14,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// kube's own lines can hold a whole response body, so nothing below an error of it is shown.
-const DEFAULT_FILTER: &str = "info,kube_client=error,hyper=warn,rustls=warn,tower=warn";
+/// kube's own lines can hold a whole response body, so nothing below an error of it is shown; and of a call that failed it says
+/// neither which nor for whom, as who made the call does.
+const DEFAULT_FILTER: &str =
+    "info,kube_client=error,kube_client::client::builder=off,hyper=warn,rustls=warn,tower=warn";
 
 /// Sends the process's log to standard error; `RUST_LOG` says how much.
 pub fn init(format: LogFormat) {

@@ -96,3 +96,19 @@ async fn a_leader_that_is_cut_off_stands_down_before_the_other_leads() {
     assert!(said(&first, LEADING).unwrap() < down, "{}", first.process.log_tail(9));
     assert_eq!(tekton.run_on(&world.target("begun")).await.metadata.uid, Some(uid));
 }
+
+/// It would lead, and nobody would carry anything out.
+#[tokio::test]
+async fn a_replica_without_the_loops_of_the_others_does_not_lead_them() {
+    let Some(server) = support::own_bench_or_skip(Options::default().user(GATE, &[])).await else { return };
+    server.apply_crds(&stage::crds()).await.unwrap();
+    install_tekton(&server, "v1").await;
+    allow_executing(&server).await;
+    let idle = stage::start_gate(&server, "{}").await;
+    says(&idle, LEADING).await;
+    let working = stage::start_gate(&server, CONFIG).await;
+    working.ready().await;
+    let (world, tekton) = (World::new(&server, "idle").await, Tekton::of(&server).await);
+    execute(&world, &tekton, "we").await;
+    assert_eq!((said(&idle, STOOD_DOWN), said(&working, LEADING).is_some()), (None, true));
+}
