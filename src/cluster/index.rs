@@ -1,6 +1,6 @@
 //! Facts by the questions that are asked of them: a parent by its name, siblings by signal, history by target.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::inputs::{Footing, Health, Input, Pulse, Pulses};
 use super::places::Places;
 use super::runs::Runs;
-use super::table::{Keyed, Table};
+use super::table::{Keyed, Map, Table};
 use super::traces::Memory;
 use crate::api::facts::{
     ObjectKey, ParentRef, ReadError, RemediationRequest, RequestPhase, TargetId, WorkflowExecution,
@@ -22,8 +22,6 @@ use crate::routing::{History, Parent, Request, Siblings, View};
 
 /// Of so many executions that ended and left, the latest ones, it is known how they ended.
 const LEFT: usize = 1024;
-
-pub(super) type Map<K, V> = HashMap<K, V, ahash::RandomState>;
 
 /// The index: written by its sources, read by decisions.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::index::Map;
+use super::table::Map;
 use crate::api::facts::{ObjectKey, TargetId};
 use crate::api::tekton::Engine;
 use crate::routing;

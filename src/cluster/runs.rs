@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::index::{Changed, Map, Parting, Tracked, World};
-use super::table::{Keyed, Table};
+use super::index::{Changed, Parting, Tracked, World};
+use super::table::{Keyed, Map, Table};
 use super::traces::{Memory, Trace, Traces};
 use crate::api::facts::{ObjectKey, Target, TargetId};
 use crate::api::tekton::{Carrier, Engine, Origin, Owner};

@@ -1,7 +1,7 @@
 //! The objects of one kind, those that can be read and those that cannot.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ pub trait Keyed {
     fn key(&self) -> &ObjectKey;
 }
 
+pub(super) type Map<K, V> = HashMap<K, V, ahash::RandomState>;
 type Set<K> = HashSet<K, ahash::RandomState>;
 
 /// The objects of one kind by name. The name lives in the facts alone.

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 
 use super::change::{Event, StatusChange};
 use super::complaints::Complaints;
-use super::objects::{Failed, Objects};
+use super::failed::Failed;
+use super::objects::Objects;
 use super::queue::Queue;
 use super::retry::Retries;
 use super::stored::Stored;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use super::change::Event;
-use super::objects::Failed;
+use super::failed::Failed;
 use super::retry::Retries;
 use crate::api::facts::ObjectKey;
 

@@ -9,6 +9,7 @@ mod change;
 mod clearance;
 mod complaints;
 pub mod executor;
+mod failed;
 pub mod keeper;
 mod lease;
 mod objects;

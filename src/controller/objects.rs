@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::change::{Event, StatusChange};
+use super::failed::Failed;
 use super::stored::{EXECUTIONS, REQUESTS, Stored, member};
 use crate::api::facts::ObjectKey;
 use crate::api::tekton::Engine;
@@ -26,53 +27,6 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Of an answer that is no JSON.
 const TEXT_MAX_CHARS: usize = 200;
-
-/// Why a call came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum Failed {
-    /// The API server answered so.
-    #[error("{code} {reason}: {message}")]
-    Refused { code: u16, reason: String, message: String },
-    #[error("no answer: {0}")]
-    Away(String),
-    /// What we know is behind.
-    #[error("not known yet: {0}")]
-    Behind(String),
-    #[error("the answer is not what it should be: {0}")]
-    Odd(String),
-    /// No retry changes that: who wants it otherwise writes the object anew.
-    #[error("{0}")]
-    LeftAlone(String),
-}
-
-impl Failed {
-    pub fn code(&self) -> u16 {
-        match self {
-            Self::Refused { code, .. } => *code,
-            _ => 0,
-        }
-    }
-
-    /// RBAC refused it; webhooks and quotas refuse with the same code and other words.
-    pub fn lacks_a_right(&self) -> bool {
-        let says = |message: &str| message.contains("is forbidden: User ") && message.contains(" cannot ");
-        matches!(self, Self::Refused { code: 403, message, .. } if says(message))
-    }
-
-    /// What is to be done about it, where that is known.
-    pub fn advice(&self) -> &'static str {
-        if self.lacks_a_right() { "; grant lockkeeper that right, as its chart's profile does" } else { "" }
-    }
-
-    /// As metrics name it.
-    pub fn outcome(&self) -> &'static str {
-        match self {
-            Self::LeftAlone(_) => "left_alone",
-            Self::Refused { code: 409, .. } => "conflict",
-            _ => "retried",
-        }
-    }
-}
 
 /// The calls.
 #[derive(Clone)]

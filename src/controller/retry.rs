@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::objects::Failed;
+use super::failed::Failed;
 use crate::api::facts::ObjectKey;
 
 const FIRST: Duration = Duration::from_millis(250);

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::change::StatusChange;
-use super::objects::Failed;
+use super::failed::Failed;
 use crate::convert::{KINDS, Shape, Version, bring_home, convert};
 
 pub(super) const EXECUTIONS: &str = "workflowexecutions";

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::objects::Failed;
+use super::failed::Failed;
 use super::queue::Queue;
 use super::retry::Retries;
 use crate::api::facts::ObjectKey;

@@ -18,7 +18,8 @@ use crate::api::facts::{
 use crate::cluster::{Changed, Index};
 use crate::controller::change::StatusChange;
 use crate::controller::complaints::Complaints;
-use crate::controller::objects::{Failed, Objects};
+use crate::controller::failed::Failed;
+use crate::controller::objects::Objects;
 use crate::controller::queue::Queue;
 use crate::controller::retry::Retries;
 use crate::controller::stored::Stored;

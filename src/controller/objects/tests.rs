@@ -95,21 +95,6 @@ async fn a_kind_that_is_not_served_is_another_answer_than_a_run_that_is_not_ther
     assert!(objects.run(Engine::Job, &key).await.is_err());
 }
 
-#[test]
-fn only_rbac_tells_of_a_right() {
-    let refused =
-        |code, message: &str| Failed::Refused { code, reason: "Forbidden".to_owned(), message: message.to_owned() };
-    let rbac = "workflowexecutions.kubernaut.ai \"we\" is forbidden: User \"u\" cannot patch resource \"workflowexecutions\" in API group \"kubernaut.ai\" in the namespace \"n\"";
-    assert!(refused(403, rbac).lacks_a_right());
-    for (code, message) in [
-        (403, "admission webhook \"guard.lockkeeper.kubernaut.ai\" denied the request: FailureImmutable: no"),
-        (403, "pods \"p\" is forbidden: exceeded quota: team"),
-        (422, rbac),
-    ] {
-        assert_eq!((refused(code, message).lacks_a_right(), refused(code, message).advice()), (false, ""), "{message}");
-    }
-}
-
 /// Whoever wrote meanwhile is not written over, and no other run of that name is deleted.
 #[tokio::test]
 async fn a_write_says_what_it_rests_on() {
