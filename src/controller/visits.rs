@@ -104,6 +104,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_rests_past_all_time_rests() {
+        let far = Timestamp::MAX.as_second() - Timestamp::now().as_second() - 1;
+        assert_eq!(visited(vec![Ok(Some(far))]).await.0, [0]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_failed_is_visited_again_until_it_does_not() {
         let away = || Err(Failed::Away(String::new()));
         let (times, told) =

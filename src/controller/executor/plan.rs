@@ -243,7 +243,7 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
         }
         Some(other) if !run.ended() => write(StatusChange::duplicate(commission, other, run, now)),
         Some(_) => {
-            let free = run.completed().and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
+            let free = free_after(run.completed(), rules, now);
             if free > now {
                 let until = whole_seconds(free);
                 let message = format!("the run of the last workflow on this target ({run}) is kept until {until}");
@@ -257,6 +257,11 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
             delete(run, false)
         }
     }
+}
+
+/// When the target of a run that ended then is free: past all time where the cooldown is longer than that.
+fn free_after(ended: Option<Timestamp>, rules: &Rules, now: Timestamp) -> Timestamp {
+    ended.map_or(now, |at| at.checked_add(rules.cooldown).unwrap_or(Timestamp::MAX))
 }
 
 /// Why an execution waits that the gate would let run: another's run has its name.
@@ -400,7 +405,7 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     if !claimed(commission) {
         return Step::Rest(None);
     }
-    let free = commission.progress.completed.and_then(|at| at.checked_add(rules.cooldown).ok()).unwrap_or(now);
+    let free = free_after(commission.progress.completed, rules, now);
     if free > now {
         return Step::Rest(Some(free));
     }

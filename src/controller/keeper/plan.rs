@@ -227,8 +227,8 @@ fn failed(seen: &Seen<'_>, counts: Counts, policy: &Policy, now: Timestamp) -> S
     let held = rule.mode != Mode::Off && counts.failures >= rule.threshold.get() as usize;
     let before_it_ran = execution.failure.is_some_and(|failure| !failure.was_execution_failure) && !execution.cleared;
     let wait = policy.checks.exponential_backoff.spread(counts.starts, Jitter::of(seen.end.uid));
-    let next = ended(execution, now).checked_add(wait).ok();
-    let next = next.filter(|_| before_it_ran && !held && !wait.is_zero());
+    let next = ended(execution, now).checked_add(wait).unwrap_or(Timestamp::MAX);
+    let next = (before_it_ran && !held && !wait.is_zero()).then_some(next);
     if let Some(next) = next {
         change.members.push(("routing.nextAllowedExecution", Some(time(next))));
     }

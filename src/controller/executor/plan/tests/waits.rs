@@ -48,3 +48,18 @@ fn where_nothing_is_in_its_place_it_is_looked_at_again_by_the_clock() {
     assert_eq!(again(ABSENT, Known { leftovers: true, ..Known::default() }), "rest until 10");
     assert_eq!(again(ABSENT, Known { unreadable: Some(Input::Pods), ..Known::default() }), "rest until 10");
 }
+
+/// A cooldown that a person means for ever.
+#[test]
+fn a_cooldown_past_all_time_is_no_cooldown_of_none() {
+    let rules = Rules { cooldown: Duration::from_secs(80_000_000 * 3600), ..RULES() };
+    let end = Timestamp::MAX.as_second() - now().as_second();
+    let verdict = verdict(None);
+    let step = |commission: &Commission, run: &Carrier| {
+        told(&plan(&seen(commission, &verdict, Run::There(run), &NOTHING), &rules, now()))
+    };
+    let own = run_of("we-1", "u-1", &ended("True", -70));
+    let over = execution(json!({"status": {"phase": "Completed", "completionTime": stamp(-70)}}));
+    assert_eq!(step(&over, &own), format!("rest until {end}"));
+    assert_eq!(step(&execution(json!({})), &run_of("we-9", "u-9", &ended("True", -70))), "write Pending Held");
+}
