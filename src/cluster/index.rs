@@ -167,10 +167,10 @@ impl Index {
         self.world.read().executions.get(key)
     }
 
-    /// The last one of this name that had ended when it left, as it was then.
+    /// The last one of this name that left, as it was then, where it had ended.
     #[must_use]
     pub fn left(&self, key: &ObjectKey) -> Option<Arc<WorkflowExecution>> {
-        self.world.read().left.iter().rev().find(|execution| execution.key == *key).cloned()
+        self.world.read().left.iter().find(|execution| execution.key == *key).cloned()
     }
 
     /// What changes from now on, told to everyone that asked and still listens.
@@ -564,6 +564,7 @@ impl Tracked for WorkflowExecution {
     fn leaves(world: &mut World, key: &ObjectKey, _: Parting) {
         world.pipelines.forget_traces(key);
         world.jobs.forget_traces(key);
+        world.left.retain(|before| before.key != *key);
         world.left.extend(world.executions.get(key).filter(|execution| execution.has_ended()));
         if world.left.len() > LEFT {
             world.left.pop_front();

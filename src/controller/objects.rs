@@ -90,6 +90,9 @@ impl Objects {
     }
 
     async fn get(&self, plural: &str, key: &ObjectKey) -> Result<Option<Stored>, Failed> {
+        if !key.can_be() {
+            return Ok(None);
+        }
         let known = *self.version.lock();
         let known = known.filter(|(version, asked)| *version == Version::V1beta1 || asked.elapsed() < LOOK);
         let version = match known {
@@ -176,19 +179,34 @@ impl Objects {
         Stored::read(&text)
     }
 
-    /// The text of the run of this name; None: it is not there. A kind that is not served is another answer, but where an older
-    /// version of it is: then none was made here.
+    /// The text of the run of this name; None: it is not there. A kind that is not served is another answer, but where it is in an
+    /// older version: then none was made here.
     pub async fn run(&self, engine: Engine, run: &ObjectKey) -> Result<Option<String>, Failed> {
-        let refused = match self.call(Method::GET, &run_path(engine, run), "", None).await {
-            Ok(text) => return Ok(Some(text)),
-            Err(error) if error.code() == 404 => error,
-            Err(error) => return Err(error),
-        };
-        let is_absent = match &refused {
-            Failed::Refused { reason, .. } if !reason.is_empty() => true,
-            _ => engine == Engine::Tekton && self.call(Method::GET, OLDER_TEKTON, "", None).await.is_ok(),
-        };
-        if is_absent { Ok(None) } else { Err(refused) }
+        match self.find_run(engine, run).await {
+            Err(Failed::Refused { code: 404, .. }) if engine == Engine::Tekton && self.serves_older_runs().await => {
+                // Which versions a kind has is known at once: if this one came meanwhile, it is there now.
+                self.find_run(engine, run)
+                    .await
+                    .or_else(|error| if error.code() == 404 { Ok(None) } else { Err(error) })
+            }
+            found => found,
+        }
+    }
+
+    /// An error of 404 where the kind is not served in the version that is made.
+    async fn find_run(&self, engine: Engine, run: &ObjectKey) -> Result<Option<String>, Failed> {
+        match self.call(Method::GET, &run_path(engine, run), "", None).await {
+            Ok(text) => Ok(Some(text)),
+            Err(Failed::Refused { code: 404, reason, .. }) if !reason.is_empty() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn serves_older_runs(&self) -> bool {
+        let served = self.call(Method::GET, OLDER_TEKTON, "", None).await;
+        let list: Value = served.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let all = member(&list, "/resources").as_array();
+        all.is_some_and(|all| all.iter().any(|resource| *member(resource, "/name") == "pipelineruns"))
     }
 
     pub async fn create_run(&self, engine: Engine, run: &Value) -> Result<String, Failed> {

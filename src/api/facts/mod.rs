@@ -40,6 +40,16 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    /// An object can have this name: a reference may say anything, and a slash in it would ask for another path.
+    #[must_use]
+    pub fn can_be(&self) -> bool {
+        let part = |part: &str| {
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            !part.is_empty() && part.chars().all(legal) && !part.starts_with('-') && !part.ends_with('-')
+        };
+        self.name.len() <= 253 && self.name.split('.').all(part) && is_dns_label(&self.namespace)
+    }
+
     /// Another of this name in the same namespace.
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
@@ -168,5 +178,18 @@ mod tests {
         assert_eq!(told(r#"{"metadata":{}}"#), "metadata.name: missing or empty");
         assert_eq!(told("{}"), ".: missing field `metadata`");
         assert_eq!(told(r#"{"metadata":{"name":"w"}} x"#), ".: trailing characters");
+    }
+
+    #[test]
+    fn what_no_object_can_be_called_is_asked_for_nowhere() {
+        let can_be =
+            |namespace: &str, name: &str| ObjectKey { namespace: namespace.into(), name: name.into() }.can_be();
+        for name in ["rr", "rr-1.a", "0", &"x".repeat(253)] {
+            assert!(can_be("payments", name), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a..b", "-a", "a-", "A", "a?b", "a%2fb", "a b", "ä", &"x".repeat(254)] {
+            assert!(!can_be("payments", name), "{name}");
+        }
+        assert!(!can_be("", "rr") && !can_be("a.b", "rr") && !can_be("a/b", "rr"));
     }
 }

@@ -65,7 +65,8 @@ impl Keeper {
 struct Hand<'k> {
     keeper: &'k Keeper,
     objects: Objects,
-    /// Executions that have begun and not ended, and their requests: when one is deleted, nothing else tells whose it was.
+    /// Executions that have begun, and of which the last was not told yet, and their requests: when one is deleted, nothing else
+    /// tells whose it was.
     begun: Mutex<HashMap<ObjectKey, ObjectKey>>,
     unheard: Unheard,
     retries: Retries,
@@ -140,12 +141,13 @@ impl Hand<'_> {
         if before.is_some_and(|before| before != known.parent.key()) {
             self.gone(key).await?;
         }
-        if known.phase == ExecutionPhase::Running {
+        let told = settled(&known, index.request(&known.parent.key()).as_deref());
+        if known.phase == ExecutionPhase::Running || known.has_ended() && !told {
             self.begun.lock().insert(key.clone(), known.parent.key());
         } else {
             self.begun.lock().remove(key);
         }
-        if settled(&known, index.request(&known.parent.key()).as_deref()) {
+        if told {
             return Ok(());
         }
         let Some(stored) = self.objects.execution(key).await? else { return Ok(()) };
@@ -249,8 +251,12 @@ impl Hand<'_> {
         Ok(())
     }
 
-    /// What a request says whose execution ended and went before anybody looked. One that is not there holds nothing.
+    /// What a request says whose execution ended and went before anybody looked, unless it is on another one. One that is not there
+    /// holds nothing.
     fn of_left(&self, request: Request<'_>, left: &WorkflowExecution, failures: usize) -> Option<StatusChange> {
+        if request.execution().is_some_and(|name| name != &*left.key.name) {
+            return None;
+        }
         let uid = request.execution_uid().unwrap_or_default();
         let seen = Seen {
             execution: left,

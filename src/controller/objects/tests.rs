@@ -11,7 +11,7 @@ struct World {
     /// Of runs it knows nothing.
     unserved: Mutex<bool>,
     /// But of Tekton's in a version before the one that is made.
-    old_tekton: Mutex<bool>,
+    old_tekton: Mutex<Option<&'static str>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -26,8 +26,11 @@ impl World {
         if *self.broken.lock() && !call.is_of_objects() {
             return Some(refusal(500, "InternalError", "m"));
         }
+        if let Some(kind) = self.old_tekton.lock().filter(|_| call.path == OLDER_TEKTON) {
+            return Some((200, json!({"kind": "APIResourceList", "resources": [{"name": kind}]})));
+        }
         let of_runs = call.path.contains("/jobs/") || call.path.contains("tekton.dev");
-        let unknown = of_runs && *self.unserved.lock() && !(OLDER_TEKTON == call.path && *self.old_tekton.lock());
+        let unknown = of_runs && *self.unserved.lock();
         let unserved = unknown || call.path.contains("kubernaut.ai/v1beta1") && !*self.serves_hub.lock();
         unserved.then(|| (404, json!("404 page not found")))
     }
@@ -90,7 +93,10 @@ async fn a_kind_that_is_not_served_is_another_answer_than_a_run_that_is_not_ther
     for engine in [Engine::Job, Engine::Tekton] {
         assert_eq!(objects.run(engine, &key).await.unwrap_err().to_string(), "404 : 404 page not found");
     }
-    *world.old_tekton.lock() = true;
+    // Every Tekton serves others of its kinds in that version.
+    *world.old_tekton.lock() = Some("customruns");
+    assert!(objects.run(Engine::Tekton, &key).await.is_err());
+    *world.old_tekton.lock() = Some("pipelineruns");
     assert!(objects.run(Engine::Tekton, &key).await.unwrap().is_none(), "what is made here it does not serve");
     assert!(objects.run(Engine::Job, &key).await.is_err());
 }
@@ -117,4 +123,15 @@ async fn a_write_says_what_it_rests_on() {
     let bodies = bodies.lock();
     assert_eq!(bodies[0]["metadata"]["resourceVersion"], "7");
     assert_eq!(bodies[1]["preconditions"], json!({"uid": "r-1"}));
+}
+
+#[tokio::test]
+async fn what_no_object_can_be_called_is_not_there() {
+    let world = Arc::new(World::default());
+    let objects = world.objects();
+    for name in ["", "..", "rr/status"] {
+        let key = ObjectKey { namespace: "n".into(), name: name.into() };
+        assert!(objects.request(&key).await.unwrap().is_none(), "{name}");
+    }
+    assert_eq!(world.asked(), Vec::<&str>::new());
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::duration::GoDuration;
-use crate::controller::testing::{put, server};
+use crate::controller::testing::{put, refusal, server};
 
 const ENDED: &str = "2026-01-05T10:01:00Z";
 
@@ -47,7 +47,19 @@ fn hand(keeper: &Keeper, client: Client) -> Hand<'_> {
 
 /// What the request `rr`, which is Executing by `we`, is told when this happens and the API server has that execution.
 async fn told(there: Option<Value>, happens: impl AsyncFnOnce(&Hand<'_>)) -> Vec<Value> {
-    let reference = json!({"phaseProgress": {"workflowExecutionRef": {"name": "we"}}, "overallPhase": "Executing"});
+    told_of("we", 0, &Arc::new(Mutex::new(there)), happens).await
+}
+
+/// Where it is Executing by this one, and so many writes fail.
+async fn told_of(
+    execution: &str,
+    failing: usize,
+    there: &Arc<Mutex<Option<Value>>>,
+    happens: impl AsyncFnOnce(&Hand<'_>),
+) -> Vec<Value> {
+    let fails = Mutex::new(failing);
+    let reference =
+        json!({"phaseProgress": {"workflowExecutionRef": {"name": execution}}, "overallPhase": "Executing"});
     let spec = json!({"signalFingerprint": "s", "target": {"kind": "Node", "name": "w"}});
     let request = object("RemediationRequest", "rr", &spec, &reference);
     let index = Arc::new(Index::default());
@@ -55,8 +67,12 @@ async fn told(there: Option<Value>, happens: impl AsyncFnOnce(&Hand<'_>)) -> Vec
     index.listed::<WorkflowExecution>(&HashSet::new());
     put::<RemediationRequest>(&index, &request);
     let written = Arc::new(Mutex::new(Vec::new()));
-    let (patched, heard) = (written.clone(), index.clone());
+    let (patched, heard, there) = (written.clone(), index.clone(), there.clone());
     let client = server(move |call| match (&call.method, call.path.contains("/remediationrequests/")) {
+        (&Method::PATCH, true) if *fails.lock() > 0 => {
+            *fails.lock() -= 1;
+            Some(refusal(500, "InternalError", "m"))
+        }
         (&Method::PATCH, true) => {
             patched.lock().push(call.body["status"].clone());
             let mut ended = request.clone();
@@ -65,7 +81,7 @@ async fn told(there: Option<Value>, happens: impl AsyncFnOnce(&Hand<'_>)) -> Vec
             Some((200, ended))
         }
         (&Method::GET, true) => Some((200, request.clone())),
-        (&Method::GET, false) => there.clone().filter(|_| call.is_of_objects()).map(|there| (200, there)),
+        (&Method::GET, false) => there.lock().clone().filter(|_| call.is_of_objects()).map(|there| (200, there)),
         _ => None,
     });
     let (telemetry, policy) = (Arc::default(), Arc::default());
@@ -175,6 +191,35 @@ async fn nothing_is_counted_before_what_was_written_is_heard_of() {
     assert_eq!(unheard.behind("another", fresh, nothing), None, "it counts nothing of that");
     tokio::time::advance(fresh + Duration::from_millis(1)).await;
     assert_eq!(unheard.behind("s", fresh, nothing), None, "the index is no older than that, or nothing is counted");
+}
+
+#[tokio::test]
+async fn an_end_is_told_once_and_of_who_it_is() {
+    let completed = json!({"phase": "Completed", "completionTime": ENDED});
+    // The request is on another one by now.
+    let nothing = Arc::default();
+    let of_another = told_of("we-9", 0, &nothing, async |hand| {
+        runs(hand).await;
+        leaves(hand, &completed).await;
+    });
+    assert_eq!(of_another.await, Vec::<Value>::new());
+    // The first write fails, and then it is deleted.
+    let there = Arc::new(Mutex::new(Some(own(&completed))));
+    let late = told_of("we", 1, &there, async |hand| {
+        put::<WorkflowExecution>(&hand.keeper.index, &own(&completed));
+        assert!(hand.visit(&key("we")).await.is_err());
+        *there.lock() = None;
+        hand.keeper.index.listed::<WorkflowExecution>(&HashSet::new());
+        hand.visit(&key("we")).await.unwrap();
+    });
+    let late = late.await;
+    assert_eq!((late.len(), &late[0]["overallPhase"]), (1, &json!("Completed")));
+    let index = Index::default();
+    for (last, known) in [(&completed, true), (&running(), false), (&completed, true)] {
+        put::<WorkflowExecution>(&index, &own(last));
+        index.listed::<WorkflowExecution>(&HashSet::new());
+        assert_eq!(index.left(&key("we")).is_some(), known, "one of that name that left later counts");
+    }
 }
 
 /// Two requests of one signal; each execution failed while it ran.
