@@ -172,7 +172,7 @@ fn text(question: &Question, verdict: &Verdict, paint: Paint) -> String {
 fn of_its_executor(key: &ObjectKey) -> String {
     let [namespace, name] = told(key);
     format!(
-        "it has not begun: its condition Admitted says what its executor waits for\n  kubectl describe wfe {name} -n {namespace}\n"
+        "it has not begun; where lockkeeper carries out, its condition Admitted says what it waits for\n  kubectl describe wfe {name} -n {namespace}\n"
     )
 }
 

@@ -92,13 +92,14 @@ impl Seeker {
 
     /// Until it is served no longer, or may not be read any more.
     async fn follow<T: Tracked>(&mut self, place: Place) -> WatchError {
-        if self.standing != Standing::New {
-            tracing::info!(input = %T::INPUT, path = place.path, "served now: following it");
-        }
+        let path = place.path.clone();
         let mut stream = Stream::new(self.client.clone(), self.index.clone(), self.pace.clone(), place);
         loop {
             let outcome = stream.step::<T>().await;
             if stream.has_listed {
+                if matches!(self.standing, Standing::Absent | Standing::Denied) {
+                    tracing::info!(input = %T::INPUT, path, "served, and may be read: following it");
+                }
                 self.standing = Standing::Followed { missed: 0 };
             }
             match outcome {

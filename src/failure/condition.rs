@@ -52,6 +52,13 @@ pub fn of_late() -> Classification {
     Classification::of_whole(DeadlineExceeded, false, message, vec![said])
 }
 
+/// Judges an execution whose specification nobody can carry out.
+#[must_use]
+pub fn of_spec(message: &str) -> Classification {
+    let said = Source::nameless("WorkflowExecution").says(Weight::Run, words::quote(message));
+    Classification::of_whole(ConfigurationError, false, message, vec![said])
+}
+
 /// Of the name of an engine.
 const ENGINE_MAX_CHARS: usize = 60;
 

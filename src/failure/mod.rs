@@ -23,7 +23,7 @@ mod text;
 mod words;
 
 pub use account::{Account, evidence_of_start};
-pub use condition::{of_condition, of_engine, of_gone, of_late, of_nothing};
+pub use condition::{of_condition, of_engine, of_gone, of_late, of_nothing, of_spec};
 pub use evidence::{Evidence, Source, Weight};
 pub use job::{job_may_have_run, of_job};
 pub use reason::Reason;

@@ -61,6 +61,12 @@ impl Commission {
         matches!(&*self.progress.phase, "" | "Pending") && !self.deleting
     }
 
+    /// It said how it ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(&*self.progress.phase, "Completed" | "Failed")
+    }
+
     /// Reads the hub's form.
     ///
     /// # Errors

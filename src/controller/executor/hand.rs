@@ -169,7 +169,7 @@ impl Hands<'_> {
                 Ok(commission) => commission,
                 Err(error) => return Err(Failed::LeftAlone(format!("it cannot be read: {error}"))),
             };
-            self.waiting.set(key, self.place(&commission).filter(|_| commission.waits()));
+            self.waiting.set(key, self.place(&commission).filter(|_| !commission.has_ended()));
             let now = Timestamp::now();
             let step = self.next(&commission, held, now);
             if let ControlFlow::Break(until) = self.take(step, &commission, held, now).await? {
@@ -189,7 +189,15 @@ impl Hands<'_> {
                 }
                 return Ok(ControlFlow::Break(until));
             }
-            Step::Look => held.looked = Some(self.look(commission).await?),
+            Step::Look => match self.look(commission).await {
+                Ok(found) => held.looked = Some(found),
+                Err(error) if error.lacks_a_right() && commission.waits() && self.elsewhere(commission).is_some() => {
+                    let place = self.elsewhere(commission).unwrap_or_else(|| key.clone());
+                    let step = plan::may_not_look(commission, &place, now);
+                    return Box::pin(self.take(step, commission, held, now)).await;
+                }
+                Err(error) => return Err(error),
+            },
             Step::Confirm => held.parent = Some(self.parent(commission).await?),
             Step::Claim => {
                 let all: Vec<_> = others(commission).chain([FINALIZER.into()]).collect();
@@ -223,8 +231,11 @@ impl Hands<'_> {
             },
             Step::Delete { engine, run, uid, foreground } => {
                 let answer = self.objects.delete_run(engine, &run, &uid, foreground).await?;
+                let done = answer.is_some();
                 let left = answer.and_then(|text| Carrier::from_json(engine, &text)).filter(Carrier::deleting);
-                self.deleted(&held.stored, key, &format!("{} {run}", engine.kind()), left.as_ref()).await;
+                if done {
+                    self.deleted(&held.stored, key, &format!("{} {run}", engine.kind()), left.as_ref()).await;
+                }
                 if engine == plan::engine_of(commission) {
                     held.looked = Some(left);
                 } else {
@@ -245,7 +256,7 @@ impl Hands<'_> {
             return tracing::info!(execution = %key, run, "a run was deleted");
         }
         let note = format!(
-            "{run} is being deleted, and stays until its TaskRuns and Pods are gone; where a Pod does not end, look at it and at its node"
+            "{run} is being deleted, and stays until its TaskRuns and Pods are gone, and what others wait for by a finalizer is done; where a Pod does not end, look at it and at its node"
         );
         tracing::info!(execution = %key, note);
         self.objects.tell(stored, &Event::normal("RunDeleting", &note)).await;
@@ -287,9 +298,9 @@ impl Hands<'_> {
         let standing: Vec<&str> = there.into_iter().chain(beside).map(Carrier::uid).collect();
         let verdict = self.verdict(commission, None, now);
         let reason = |verdict: &Verdict| verdict.hold.as_ref().map(|hold| hold.reason.clone());
-        let confirmed = held.parent.as_ref().and_then(|parent| {
-            let by_parent = self.verdict(commission, Some(parent), now)?;
-            Some(reason(&by_parent) == reason(verdict.as_ref()?))
+        let confirmed = held.parent.as_ref().map(|parent| {
+            let by_parent = self.verdict(commission, Some(parent), now);
+            by_parent.zip(verdict.as_ref()).is_some_and(|(by_parent, verdict)| reason(&by_parent) == reason(verdict))
         });
         let other = plan::standing(run, beside)
             .and_then(|run| run.origin().execution.as_ref())
@@ -300,6 +311,7 @@ impl Hands<'_> {
             verdict: verdict.as_ref(),
             confirmed,
             run,
+            elsewhere: self.elsewhere(commission).is_some(),
             ended_for: there.and_then(|run| index.ended_for(run)),
             other_ended: other.and_then(|other| index.execution(other)).map(|other| other.has_ended()),
             memory: &memory.unwrap_or_default(),
@@ -339,20 +351,34 @@ impl Hands<'_> {
 
     /// The name of its run, whoever's stands there.
     fn place(&self, commission: &Commission) -> Option<ObjectKey> {
-        let name: Box<str> = super::run_name(commission.target.as_deref()?).into();
-        let in_ = |namespace: &str| ObjectKey { namespace: namespace.into(), name: name.clone() };
-        let here = in_(&self.executor.rules.namespace);
-        // Where it was claimed for: by another setting now it would only seem to be gone. But it is an annotation that everybody
-        // may write: a run of its own that is followed is its run, whatever that says.
-        let there = commission.run_namespace.as_deref().map(in_).filter(|there| *there != here);
-        let known = || self.executor.index.run(plan::engine_of(commission), &here);
-        let elsewhere = there.filter(|_| !known().is_some_and(|run| plan::is_own(&run, commission)));
-        Some(elsewhere.unwrap_or(here))
+        self.elsewhere(commission).or_else(|| self.in_(&self.executor.rules.namespace, commission))
+    }
+
+    fn in_(&self, namespace: &str, commission: &Commission) -> Option<ObjectKey> {
+        let name = super::run_name(commission.target.as_deref()?).into();
+        Some(ObjectKey { namespace: namespace.into(), name })
+    }
+
+    /// Where it was claimed for, if that is not where runs are followed: by another setting now it would only seem to be gone. But
+    /// it is an annotation that everybody may write: a run of its own that is followed, or was, is its run, whatever that says.
+    fn elsewhere(&self, commission: &Commission) -> Option<ObjectKey> {
+        let here = self.in_(&self.executor.rules.namespace, commission)?;
+        let there = self.in_(commission.run_namespace.as_deref()?, commission)?;
+        if there == here || !there.can_be() {
+            return None;
+        }
+        let (index, engine) = (&self.executor.index, plan::engine_of(commission));
+        let is_here = index.run(engine, &here).is_some_and(|run| plan::is_own(&run, commission));
+        let was_here = || index.memory(engine, &here, plan::owner(commission)).gone;
+        Some(there).filter(|_| !is_here && !was_here())
     }
 
     /// Its request.
     async fn parent(&self, commission: &Commission) -> Result<Parent, Failed> {
-        let stored = self.objects.request(&commission.parent.key()).await?;
+        let stored = match self.objects.request(&commission.parent.key()).await {
+            Err(Failed::LeftAlone(_)) => return Ok(Parent::Unreadable),
+            stored => stored?,
+        };
         let read = |stored: Stored| RemediationRequest::from_json(&stored.hub.to_string());
         Ok(stored.map_or(Parent::Missing, |stored| {
             read(stored).map_or(Parent::Unreadable, |request| Parent::Found(Arc::new(request)))

@@ -27,6 +27,8 @@ pub struct Seen<'a> {
     pub confirmed: Option<bool>,
     /// What stands under the name of its run.
     pub run: Run<'a>,
+    /// That is looked for where no runs are followed.
+    pub elsewhere: bool,
     /// For how long it is known that this ended.
     pub ended_for: Option<Duration>,
     /// Where this is another execution's, and that is there: it said how it ended.
@@ -89,14 +91,13 @@ pub enum Step {
 #[must_use]
 pub fn plan(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     let commission = seen.commission;
-    let ended = |phase: &str| matches!(phase, "Completed" | "Failed");
     match &*commission.progress.phase {
         // How its run ended is told first: with the two of them goes all that tells it.
-        phase if commission.deleting && !ended(phase) && has_an_end(seen) => follow(seen, rules, now),
-        _ if commission.deleting => leave(seen, rules, now),
+        _ if commission.deleting && !commission.has_ended() && has_an_end(seen) => follow(seen, now),
+        _ if commission.deleting => leave(seen, now),
         "" | "Pending" => begin(seen, rules, now),
-        "Running" => follow(seen, rules, now),
-        phase if ended(phase) => rest(seen, rules, now),
+        "Running" => follow(seen, now),
+        _ if commission.has_ended() => rest(seen, rules, now),
         _ => Step::Rest(None),
     }
 }
@@ -122,7 +123,7 @@ fn claimed(commission: &Commission) -> bool {
 
 /// Why it can never run, whoever waits for whatever.
 fn unfit(commission: &Commission, now: Timestamp) -> Option<Classification> {
-    let wrong = |message: &str| Some(failure::of_refusal(422, "Invalid", message));
+    let wrong = |message: &str| Some(failure::of_spec(message));
     let bundle = commission.bundle.as_deref().unwrap_or_default();
     if bundle.trim().is_empty() {
         return wrong(
@@ -156,8 +157,12 @@ pub(super) fn owner(commission: &Commission) -> Owner<'_> {
     Owner { key: &commission.key, uid, created: commission.created }
 }
 
+/// The run says so; or it says nothing any more, and the status names it.
 pub(super) fn is_own(run: &Carrier, commission: &Commission) -> bool {
-    run.is_of(owner(commission))
+    let owner = owner(commission);
+    let named = || commission.progress.run.as_deref() == Some(&*run.key().name);
+    let silent = || run.origin().execution.is_none() && owner.may_have_made(run.created());
+    run.is_of(owner) || named() && silent()
 }
 
 /// What is there under the name of a run; where the execution's own engine has none, the other one's.
@@ -193,7 +198,7 @@ fn begin(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
         return write(StatusChange::running(commission, run, now));
     }
     // Claimed for where another setting has runs, or whoever wrote that: what was not begun there begins here.
-    if is_elsewhere(commission, rules) {
+    if seen.elsewhere {
         return if matches!(seen.run, Run::Unseen) { Step::Look } else { Step::Claim };
     }
     let soon = now.checked_add(SOON).ok();
@@ -228,18 +233,18 @@ fn in_the_way(seen: &Seen<'_>, run: &Carrier, rules: &Rules, now: Timestamp) -> 
     if run.deleting() {
         let message =
             format!("{run} is being deleted; when it is gone, and with it all that is at work, this execution starts");
-        return waits(commission, LOCKED, &message, unheard(seen, rules, now), now);
+        return waits(commission, LOCKED, &message, unheard(seen, now), now);
     }
     match &run.origin().execution {
         None => {
             let message =
                 format!("{run} is on this target and does not say whose it is; delete it, and this execution starts");
-            waits(commission, LOCKED, &message, unheard(seen, rules, now), now)
+            waits(commission, LOCKED, &message, unheard(seen, now), now)
         }
         // It cannot be told as the duplicate of itself.
         Some(other) if !run.ended() && *other == commission.key => {
             let message = format!("{run} of an earlier execution of this name still goes on");
-            waits(commission, LOCKED, &message, unheard(seen, rules, now), now)
+            waits(commission, LOCKED, &message, unheard(seen, now), now)
         }
         Some(other) if !run.ended() => write(StatusChange::duplicate(commission, other, run, now)),
         Some(_) => {
@@ -294,7 +299,8 @@ fn held(seen: &Seen<'_>, hold: &Hold, now: Timestamp) -> Step {
         (End::Never, _) if matches!(seen.run, Run::Unseen) => Step::Look,
         (End::Never, None) => Step::Confirm,
         (End::Never, Some(true)) => write(StatusChange::given_up(commission, reason, &message, now)),
-        (End::Never, Some(false)) => Step::Rest(now.checked_add(SOON).ok()),
+        // When it hears of the request, it is looked at again.
+        (End::Never, Some(false)) => Step::Rest(now.checked_add(AGAIN).ok()),
         _ => waits(commission, reason, &message, hold.until(), now),
     }
 }
@@ -314,7 +320,7 @@ fn waits(commission: &Commission, reason: &str, message: &str, until: Option<Tim
     }
 }
 
-fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
+fn follow(seen: &Seen<'_>, now: Timestamp) -> Step {
     let commission = seen.commission;
     // Another executor may have begun it.
     if !claimed(commission) {
@@ -322,11 +328,13 @@ fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     }
     let run = match seen.run {
         Run::Unseen => return Step::Look,
+        // Where its own went, one that says nothing came after it.
+        Run::There(run) if run.origin().execution.is_none() && seen.memory.gone => return went(seen, now),
         Run::There(run) if is_own(run, commission) => run,
         _ => return went(seen, now),
     };
     let account = Account::of_carrier(run, seen.memory.ran);
-    let unheard = unheard(seen, rules, now);
+    let unheard = unheard(seen, now);
     if unheard.is_none()
         && let Some(until) = parts_may_be_told(&account, run, seen.ended_for, now)
     {
@@ -339,14 +347,9 @@ fn follow(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
 }
 
 /// Of what may not be read no change is heard, nor of what was begun where it is no longer followed: when it is to be asked for.
-fn unheard(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+fn unheard(seen: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
     let again = now.checked_add(AGAIN).ok();
-    again.filter(|_| is_elsewhere(seen.commission, rules) || seen.unreadable.is_some())
-}
-
-/// Its run is not where runs are followed.
-fn is_elsewhere(commission: &Commission, rules: &Rules) -> bool {
-    commission.run_namespace.as_ref().is_some_and(|namespace| *namespace != rules.namespace)
+    again.filter(|_| seen.elsewhere || seen.unreadable.is_some())
 }
 
 /// None: it goes on.
@@ -412,11 +415,11 @@ fn rest(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     match seen.run {
         // Somebody said that it ended, and it goes on: cleaning up cuts nothing short.
         Run::There(run) if !run.ended() && is_own(run, commission) => Step::Rest(None),
-        _ => leave(seen, rules, now),
+        _ => leave(seen, now),
     }
 }
 
-fn leave(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
+fn leave(seen: &Seen<'_>, now: Timestamp) -> Step {
     let commission = seen.commission;
     if !claimed(commission) {
         return Step::Rest(None);
@@ -424,10 +427,21 @@ fn leave(seen: &Seen<'_>, rules: &Rules, now: Timestamp) -> Step {
     match seen.run {
         Run::Unseen => Step::Look,
         // Until then something of it may be at work.
-        Run::There(run) if is_own(run, commission) && run.deleting() => Step::Rest(unheard(seen, rules, now)),
+        Run::There(run) if is_own(run, commission) && run.deleting() => Step::Rest(unheard(seen, now)),
         Run::There(run) if is_own(run, commission) => delete(run, commission.deleting),
         Run::Absent | Run::Went(_) | Run::There(_) => Step::Release,
     }
+}
+
+/// Whether it was begun where it was claimed for may not be asked: begun anew, it could run twice.
+#[must_use]
+pub fn may_not_look(commission: &Commission, place: &ObjectKey, now: Timestamp) -> Step {
+    let message = format!(
+        "whether its run was begun in namespace {} is not known, since {}s may not be read there: grant lockkeeper get on them, or, where there is none, take the annotation lockkeeper.kubernaut.ai/run-namespace away",
+        place.namespace,
+        engine_of(commission).kind(),
+    );
+    waits(commission, "RunsUnreadable", &message, now.checked_add(AGAIN).ok(), now)
 }
 
 /// A refusal of the run that no waiting changes, or not ours: it is said to a person, who may change that and ask anew.

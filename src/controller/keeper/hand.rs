@@ -150,7 +150,7 @@ impl Hand<'_> {
         if told {
             return Ok(());
         }
-        let Some(stored) = self.objects.execution(key).await? else { return Ok(()) };
+        let Some(stored) = self.objects.execution(key).await? else { return self.gone(key).await };
         let visited = self.tell(key, &stored).await;
         if let Some(event) = self.complaints.hear(key, stored.uid(), &visited, &self.retries) {
             self.objects.tell(&stored, &event).await;
@@ -222,9 +222,17 @@ impl Hand<'_> {
         looked_at_all
     }
 
-    /// It was deleted; where it had begun, its request waits for an end that does not come.
+    /// It was deleted; where it had begun, its request waits for an end that does not come, or was not told.
     async fn gone(&self, key: &ObjectKey) -> Result<(), Failed> {
-        let Some(parent) = self.begun.lock().get(key).cloned() else { return Ok(()) };
+        let index = &self.keeper.index;
+        let last = index.execution(key).or_else(|| index.left(key)).filter(|last| last.has_ended());
+        let begun = self.begun.lock().get(key).cloned();
+        let Some(parent) = begun.or_else(|| Some(last.as_ref()?.parent.key())) else { return Ok(()) };
+        let last = last.filter(|last| last.parent.key() == parent);
+        if last.as_ref().is_some_and(|last| settled(last, index.request(&parent).as_deref())) {
+            self.begun.lock().remove(key);
+            return Ok(());
+        }
         let there = self.objects.execution(key).await?;
         // One that cannot be read is there, and nobody knows whose it is.
         let another = |stored: Stored| {
@@ -237,12 +245,8 @@ impl Hand<'_> {
             let facts = readable(&parent, RemediationRequest::from_json(&request.hub.to_string()))?;
             let failures = self.failures(&facts, None)?.0;
             let shown = Request { facts: &facts, hub: &request.hub };
-            let ended = self.keeper.index.left(key).filter(|left| left.parent.key() == parent);
-            let change = match ended {
-                Some(left) => self.of_left(shown, &left, failures),
-                None => abandoned(shown, key, failures, Timestamp::now()),
-            };
-            if let Some(change) = change {
+            let told = last.and_then(|last| self.of_left(shown, &last, failures));
+            if let Some(change) = told.or_else(|| abandoned(shown, key, failures, Timestamp::now())) {
                 let written = self.objects.write_leaves(&parent, &request, &change).await?;
                 self.told(&facts, &written, &change).await;
             }

@@ -113,7 +113,7 @@ pub fn plan(seen: &Seen<'_>, policy: &Policy, now: Timestamp) -> Step {
     };
     // One of this name that was deleted and made anew is another one.
     let named = (request.execution(), request.execution_uid().unwrap_or(seen.end.uid));
-    if named != (Some(&*execution.key.name), seen.end.uid) {
+    if named != (Some(&*execution.key.name), seen.end.uid) && !seen.end.uid.is_empty() {
         change.members.push(("phaseProgress.workflowExecutionRef", Some(reference(seen))));
     }
     if request.facts.phase == RequestPhase::Blocked {

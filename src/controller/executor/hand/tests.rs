@@ -307,3 +307,30 @@ async fn an_earlier_run_of_its_own_name_that_ended_makes_way() {
     let calls = [format!("DELETE {}", job("runs")), "POST /apis/batch/v1/namespaces/runs/jobs".to_owned()];
     assert_eq!((visited.asked, phases(&visited.written)[0]), (calls.to_vec(), "Running"));
 }
+
+/// Begun anew it could run twice.
+#[tokio::test]
+async fn where_it_may_have_been_begun_and_nobody_may_look_it_waits_and_says_so() {
+    let forbidden = |call: &Call| {
+        let message = "jobs.batch \"x\" is forbidden: User \"u\" cannot get resource \"jobs\"";
+        (call.path == job("before")).then(|| refusal(403, "Forbidden", message))
+    };
+    let Visited { rests, written, asked, .. } = visit(&free(), claimed_for("before", "Pending"), forbidden).await;
+    assert!(rests.is_ok_and(|until| until.is_some()), "until it may");
+    let told = &written[0]["conditions"][0];
+    assert_eq!((&told["reason"], asked.iter().any(|call| call.starts_with("POST"))), (&json!("RunsUnreadable"), false));
+    assert!(told["message"].as_str().unwrap().contains("in namespace before is not known"), "{told}");
+    // What is no name of a namespace is no place.
+    let odd = visit(&free(), claimed_for("no name", "Pending"), making).await;
+    assert_eq!(odd.asked, ["POST /apis/batch/v1/namespaces/runs/jobs"]);
+}
+
+#[tokio::test]
+async fn a_run_that_was_followed_and_went_is_told_whatever_an_annotation_says() {
+    let index = free();
+    put::<WorkflowExecution>(&index, &execution("Running"));
+    put::<Job>(&index, &run("we", "u", "r-1", &over()));
+    index.listed::<Job>(&HashSet::new());
+    let visited = visit(&index, claimed_for("elsewhere", "Running"), |_| None).await;
+    assert_eq!(phases(&visited.written)[0], "Completed");
+}

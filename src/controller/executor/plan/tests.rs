@@ -171,7 +171,20 @@ fn seen<'s>(commission: &'s Commission, verdict: &'s Verdict, run: Run<'s>, memo
     let (ended_for, beside) = (Some(Duration::from_secs(60)), None);
     let (other_ended, leftovers, unreadable) = (None, false, None);
     let (verdict, confirmed) = (Some(verdict), Some(true));
-    Seen { commission, verdict, confirmed, run, ended_for, other_ended, memory, beside, leftovers, unreadable }
+    let elsewhere = commission.run_namespace.as_ref().is_some_and(|namespace| **namespace != *"runs");
+    Seen {
+        commission,
+        verdict,
+        confirmed,
+        run,
+        elsewhere,
+        ended_for,
+        other_ended,
+        memory,
+        beside,
+        leftovers,
+        unreadable,
+    }
 }
 
 /// The plan where so much is known beside the run.
@@ -336,7 +349,7 @@ fn a_hold_is_waited_for_or_ends_the_execution() {
         |run| Row { execution: json!({}), hold: Some((Reason::ParentTerminal, End::Never)), run, memory: NOTHING };
     assert_eq!(told(&never(UNSEEN).step()), "look");
     assert_eq!(told(&never(ABSENT).but(|seen| Seen { confirmed: None, ..seen })), "confirm");
-    assert_eq!(told(&never(ABSENT).but(|seen| Seen { confirmed: Some(false), ..seen })), "rest until 1");
+    assert_eq!(told(&never(ABSENT).but(|seen| Seen { confirmed: Some(false), ..seen })), "rest until 10");
     // Nothing waits for longer than it may.
     let busy = "ResourceBusy: another workflow is active on this target";
     let short = json!({"spec": {"deadline": stamp(5)}, "status": said("ResourceBusy", busy)});

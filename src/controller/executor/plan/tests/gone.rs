@@ -132,3 +132,18 @@ fn what_was_seen_at_work_counts_when_it_fails() {
         assert_eq!(ran, seen_at_work);
     }
 }
+
+/// Labels and annotations are everybody's to take away.
+#[test]
+fn a_run_that_no_longer_says_whose_it_is_is_known_by_the_status_that_names_it() {
+    let stripped = |created: i64, status: &Value| created_at(Engine::Tekton, "", "", Some(created), status);
+    let well = ended("True", -5);
+    check(vec![
+        (phase("Running"), Run::There(&stripped(-95, &well)), NOTHING, "write Completed WorkflowCompleted"),
+        (phase("Running"), Run::There(&stripped(-95, &going())), NOTHING, "write "),
+        (phase("Running"), Run::There(&stripped(-95, &well)), gone(true), "write Failed Unknown WorkflowFailed"),
+        // It stood there before.
+        (phase("Running"), Run::There(&stripped(-500, &going())), NOTHING, "write Failed Unknown WorkflowFailed"),
+        (json!({}), Run::There(&stripped(-95, &going())), NOTHING, "write Pending Held"),
+    ]);
+}
