@@ -214,6 +214,16 @@ async fn an_end_is_told_once_and_of_who_it_is() {
     });
     let late = late.await;
     assert_eq!((late.len(), &late[0]["overallPhase"]), (1, &json!("Completed")));
+    // It ended and went between two looks; and the index has not heard that it went.
+    let unseen = told(None, async |hand| leaves(hand, &completed).await).await;
+    let unheard = told(None, async |hand| {
+        put::<WorkflowExecution>(&hand.keeper.index, &own(&completed));
+        hand.visit(&key("we")).await.unwrap();
+        hand.visit(&key("we")).await.unwrap();
+    });
+    for told in [unseen, unheard.await] {
+        assert_eq!((told.len(), &told[0]["overallPhase"]), (1, &json!("Completed")), "{told:?}");
+    }
     let index = Index::default();
     for (last, known) in [(&completed, true), (&running(), false), (&completed, true)] {
         put::<WorkflowExecution>(&index, &own(last));
