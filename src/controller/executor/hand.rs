@@ -191,12 +191,12 @@ impl Hands<'_> {
             }
             Step::Look => match self.look(commission).await {
                 Ok(found) => held.looked = Some(found),
-                Err(error) if error.lacks_a_right() && commission.waits() && self.elsewhere(commission).is_some() => {
-                    let place = self.elsewhere(commission).unwrap_or_else(|| key.clone());
+                Err(error) => {
+                    let forbidden = error.lacks_a_right() && commission.waits();
+                    let Some(place) = self.elsewhere(commission).filter(|_| forbidden) else { return Err(error) };
                     let step = plan::may_not_look(commission, &place, now);
                     return Box::pin(self.take(step, commission, held, now)).await;
                 }
-                Err(error) => return Err(error),
             },
             Step::Confirm => held.parent = Some(self.parent(commission).await?),
             Step::Claim => {
@@ -311,7 +311,7 @@ impl Hands<'_> {
             verdict: verdict.as_ref(),
             confirmed,
             run,
-            elsewhere: self.elsewhere(commission).is_some(),
+            elsewhere: place.as_ref().is_some_and(|place| place.namespace != self.executor.rules.namespace),
             ended_for: there.and_then(|run| index.ended_for(run)),
             other_ended: other.and_then(|other| index.execution(other)).map(|other| other.has_ended()),
             memory: &memory.unwrap_or_default(),
@@ -351,10 +351,10 @@ impl Hands<'_> {
 
     /// The name of its run, whoever's stands there.
     fn place(&self, commission: &Commission) -> Option<ObjectKey> {
-        self.elsewhere(commission).or_else(|| self.in_(&self.executor.rules.namespace, commission))
+        self.elsewhere(commission).or_else(|| self.run_in(&self.executor.rules.namespace, commission))
     }
 
-    fn in_(&self, namespace: &str, commission: &Commission) -> Option<ObjectKey> {
+    fn run_in(&self, namespace: &str, commission: &Commission) -> Option<ObjectKey> {
         let name = super::run_name(commission.target.as_deref()?).into();
         Some(ObjectKey { namespace: namespace.into(), name })
     }
@@ -362,8 +362,8 @@ impl Hands<'_> {
     /// Where it was claimed for, if that is not where runs are followed: by another setting now it would only seem to be gone. But
     /// it is an annotation that everybody may write: a run of its own that is followed, or was, is its run, whatever that says.
     fn elsewhere(&self, commission: &Commission) -> Option<ObjectKey> {
-        let here = self.in_(&self.executor.rules.namespace, commission)?;
-        let there = self.in_(commission.run_namespace.as_deref()?, commission)?;
+        let here = self.run_in(&self.executor.rules.namespace, commission)?;
+        let there = self.run_in(commission.run_namespace.as_deref()?, commission)?;
         if there == here || !there.can_be() {
             return None;
         }

@@ -1,8 +1,6 @@
 //! The PipelineRun or Job that carries an execution out: upstream's name, labels and parameters, so that either executor knows
 //! the other's runs.
 
-use std::collections::HashSet;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
@@ -81,13 +79,13 @@ const MOUNTS: &str = "/run/kubernaut";
 
 /// One Pod, and no second one in its place: what was half done is not done again by itself.
 fn job(commission: &Commission, target: &str, now: Timestamp) -> Value {
+    let given: Vec<_> = parameters(commission, target).collect();
     // Where no parameter says otherwise: of one name twice the last would count, and a patch by keys would fail.
-    let given: HashSet<&str> = parameters(commission, target).map(|(name, _)| name).collect();
-    let home = [("HOME", "/tmp"), ("TMPDIR", "/tmp")].into_iter().filter(|(name, _)| !given.contains(name));
-    let home = home.map(|(name, value)| json!({"name": name, "value": value}));
+    let home = ["HOME", "TMPDIR"].into_iter().filter(|own| given.iter().all(|(name, _)| name != own));
+    let home = home.map(|name| json!({"name": name, "value": "/tmp"}));
     // A value stands for itself: a dollar sign in it names no other variable.
     let literal = |value: &str| value.replace('$', "$$");
-    let parameters = parameters(commission, target).map(|(name, value)| json!({"name": name, "value": literal(value)}));
+    let parameters = given.iter().map(|(name, value)| json!({"name": name, "value": literal(value)}));
     let (volumes, mounts): (Vec<_>, Vec<_>) = volumes(commission).into_iter().unzip();
     let mut container = json!({
         "name": "workflow", "image": commission.bundle,

@@ -1,4 +1,4 @@
-//! Whose turn it is: executions that wait for the name of a run, and the one that is about to start on a target.
+//! Whose turn it is: executions by the name of their run, for which they may have to wait, and the one that is about to start on a target.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 
 use crate::api::facts::{ObjectKey, TargetId};
 
-/// Executions that have not begun, by the run that they would have: somebody else's may be in its place.
+/// Executions that have not ended, by the run that they have or would have: somebody else's may be in its place, and their own may
+/// say no longer whose it is.
 #[derive(Default)]
 pub struct Waiting(Mutex<Runs>);
 
@@ -17,7 +18,7 @@ struct Runs {
 }
 
 impl Waiting {
-    /// An execution waits for the place of this run, or for none any more.
+    /// An execution has the place of this run, or waits for it; or for none any more.
     pub fn set(&self, execution: &ObjectKey, run: Option<ObjectKey>) {
         let mut runs = self.0.lock();
         if let Some(before) = runs.of.remove(execution)
